@@ -220,9 +220,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Lets all prices fall in steps on Plimsoll, Morpho Blue, Aave v3 and an isolated pool of Venus, each from its real
-    /// bytecode, on one chain, and reports what one keeper liquidated and earned. Fails if it missed an account that is worth
-    /// it, touched a healthy one, lost money, or booked otherwise than its account received. Without `npm ci
+    /// Lets all prices fall in steps on Plimsoll, Morpho Blue, Aave v3, an isolated pool of Venus and its core pool, each from its
+    /// real bytecode, on one chain, and reports what one keeper liquidated and earned. Fails if it missed an account that is
+    /// worth it, touched a healthy one, lost money, or booked otherwise than its account received. Without `npm ci
     /// --ignore-scripts --prefix tools/venus` Venus is left out.
     Protocols {
         /// Number of accounts of each protocol.

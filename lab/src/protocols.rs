@@ -1,5 +1,5 @@
-//! `lab protocols`: one keeper on Plimsoll, Morpho Blue, Aave v3 and an isolated pool of Venus, all from their real bytecode on
-//! one chain, through falls of all prices.
+//! `lab protocols`: one keeper on Plimsoll, Morpho Blue, Aave v3, an isolated pool of Venus and its core pool, all from their real
+//! bytecode on one chain, through falls of all prices.
 
 pub mod restart;
 
@@ -12,7 +12,7 @@ use plimsoll_testkit::{
     keeper::{Keeper, KeeperSetup},
     protocols::{ANVIL_ARGUMENTS, Lender, Protocols, Tally},
     random::Random,
-    venus,
+    venus, venus_core,
 };
 use serde::Serialize;
 
@@ -83,11 +83,11 @@ impl ProtocolReport {
 /// When the chain cannot be prepared, or the keeper ends.
 pub async fn run(accounts: usize, seed: u64, program: Command) -> eyre::Result<Report> {
     ensure!(accounts > 0, "there must be at least one account of each protocol");
-    let has_venus = venus::is_installed()?;
+    let has_venus = venus::is_installed()? && venus_core::is_installed()?;
     if !has_venus {
-        say("Venus is left out: its package is not installed (npm ci --ignore-scripts --prefix tools/venus)");
+        say("Venus is left out: its packages are not installed (npm ci --ignore-scripts --prefix tools/venus)");
     }
-    let lenders: Vec<_> = Lender::ALL.into_iter().filter(|lender| has_venus || *lender != Lender::Venus).collect();
+    let lenders: Vec<_> = Lender::ALL.into_iter().filter(|lender| has_venus || !lender.is_venus()).collect();
     let preparing = Instant::now();
     say(format_args!("starting a node, and deploying {} protocols", lenders.len()));
     let mut protocols = Protocols::start(&lenders, &ANVIL_ARGUMENTS).await?;

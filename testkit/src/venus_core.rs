@@ -78,6 +78,10 @@ sol! {
 
     interface ILiquidatorAdministration {
         function initialize(uint256 treasuryPercent, address accessControl, address shareReserve) external;
+        function restrictLiquidation(address borrower) external;
+        function unrestrictLiquidation(address borrower) external;
+        function setMinLiquidatableVAI(uint256 minimum) external;
+        function resumeForceVAILiquidate() external;
     }
 
     interface ISimpleOracle {
@@ -140,25 +144,34 @@ impl VenusCore {
         send(devnet, comptroller, &ICore::_setCloseFactorCall { mantissa: percent(50) }).await?;
         send(devnet, comptroller, &ICore::_setVAIControllerCall { controller: vai }).await?;
         send(devnet, comptroller, &ICore::_setVAIMintRateCall { rate: U256::from(10_000) }).await?;
-        let liquidator = code("Liquidator/Liquidator", (comptroller, helper, helper).abi_encode())?;
-        let liquidator = clone_of(devnet, create(devnet, liquidator).await?).await?;
-        let initialize = ILiquidatorAdministration::initializeCall {
-            treasuryPercent: percent(50),
-            accessControl: helper,
-            shareReserve: helper,
-        };
-        send(devnet, liquidator, &initialize).await?;
-        send(devnet, comptroller, &ICore::_setLiquidatorContractCall { liquidator }).await?;
-
         let rates = [2, 10, 200, 80].map(percent);
         let rates = (rates[0], rates[1], rates[2], rates[3], U256::from(BLOCKS_PER_YEAR)).abi_encode();
         let rate_model = create(devnet, code("InterestRateModels/JumpRateModel", rates)?).await?;
-        let mut core = Self { comptroller, oracle, liquidator, vai, markets: Vec::new() };
+        let mut core = Self { comptroller, oracle, liquidator: Address::ZERO, vai, markets: Vec::new() };
+        core.liquidator = core.deploy_liquidator(devnet, 50).await?;
+        send(devnet, comptroller, &ICore::_setLiquidatorContractCall { liquidator: core.liquidator }).await?;
         for listing in listings {
             core.list(devnet, listing, [helper, rate_model]).await?;
         }
         ensure!(core.markets.len() == listings.len(), "a market is missing");
         Ok(core)
+    }
+
+    /// Deploys a contract that keeps so many percent of the bonus, and alone may liquidate once the pool names it.
+    ///
+    /// # Errors
+    /// When a transaction fails.
+    pub async fn deploy_liquidator(&self, devnet: &Devnet, share: u64) -> eyre::Result<Address> {
+        let helper = create(devnet, ANSWERS_ONE).await?;
+        let liquidator = code("Liquidator/Liquidator", (self.comptroller, helper, helper).abi_encode())?;
+        let liquidator = clone_of(devnet, create(devnet, liquidator).await?).await?;
+        let initialize = ILiquidatorAdministration::initializeCall {
+            treasuryPercent: percent(share),
+            accessControl: helper,
+            shareReserve: helper,
+        };
+        send(devnet, liquidator, &initialize).await?;
+        Ok(liquidator)
     }
 
     async fn list(

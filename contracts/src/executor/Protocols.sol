@@ -11,6 +11,7 @@ import {
     IAaveV3Pool,
     IAllowances,
     IComptroller,
+    ICompoundLiquidator,
     ICompoundMarket,
     IMorphoBlue,
     IMorphoLiquidateCallback,
@@ -220,12 +221,29 @@ abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallba
         IExecutor.CompoundLoan memory loan = abi.decode(purchase.data, (IExecutor.CompoundLoan));
         _requireListed(purchase.target.account, loan.debtMarket);
         _requireListed(purchase.target.account, loan.collateralMarket);
-        _allow(purchase.debt, loan.debtMarket, purchase.amount);
-        _requireDone(
-            ICompoundMarket(loan.debtMarket).liquidateBorrow(loan.borrower, purchase.amount, loan.collateralMarket)
-        );
+        if (loan.byLiquidator) {
+            _liquidateByLiquidator(purchase, loan);
+        } else {
+            _allow(purchase.debt, loan.debtMarket, purchase.amount);
+            _requireDone(
+                ICompoundMarket(loan.debtMarket).liquidateBorrow(loan.borrower, purchase.amount, loan.collateralMarket)
+            );
+        }
         uint256 receipts = loan.collateralMarket.balanceOrZero(address(this));
         _requireDone(ICompoundMarket(loan.collateralMarket).redeem(receipts));
+    }
+
+    /// @dev Only the contract that the listed comptroller names is called. Another may be named at any time, so it is approved
+    /// for this repayment alone.
+    function _liquidateByLiquidator(Purchase memory purchase, IExecutor.CompoundLoan memory loan) private {
+        address liquidator = IComptroller(purchase.target.account).liquidatorContract();
+        if (liquidator.code.length == 0) revert IExecutor.NoCode(liquidator);
+        SafeTransferLib.safeApproveWithRetry(purchase.debt, liquidator, purchase.amount);
+        ICompoundLiquidator(liquidator)
+            .liquidateBorrow(loan.debtMarket, loan.borrower, purchase.amount, loan.collateralMarket);
+        if (IAllowances(purchase.debt).allowance(address(this), liquidator) != 0) {
+            SafeTransferLib.safeApproveWithRetry(purchase.debt, liquidator, 0);
+        }
     }
 
     function _requireListed(address comptroller, address market) private view {

@@ -20,8 +20,8 @@ import {MarketParams} from "../types/MarketParams.sol";
 /// is charged at the price that the transaction really pays, as `ILiquidator` does.
 ///
 /// Holds no tokens between calls: tokens sent here by mistake belong to the next caller. Nobody approves this contract.
-/// It approves the protocols without a limit, which pull from their caller only. Errors besides those named here:
-/// `IGasCharge`.
+/// It approves the protocols without a limit, which pull from their caller only, and a comptroller's liquidator contract for
+/// one repayment at a time. Errors besides those named here: `IGasCharge`.
 interface IExecutor {
     enum TargetKind {
         Plimsoll,
@@ -130,11 +130,14 @@ interface IExecutor {
     /// @param debtMarket the market of the debt, which the comptroller lists
     /// @param collateralMarket the market whose receipts are seized and redeemed
     /// @param minBorrow the item is stale if the borrower's stored balance is less; 0 does not ask
+    /// @param byLiquidator whether the contract liquidates that the comptroller names by `liquidatorContract()`, as in Venus'
+    /// core pool, where the markets refuse everybody else
     struct CompoundLoan {
         address debtMarket;
         address collateralMarket;
         address borrower;
         uint256 minBorrow;
+        bool byLiquidator;
     }
 
     /// @notice The arguments of a call.

@@ -39,6 +39,7 @@ interface IVToken {
     ) external;
     function mint(uint256 amount) external returns (uint256);
     function borrow(uint256 amount) external returns (uint256);
+    function redeem(uint256 receipts) external returns (uint256);
     function liquidateBorrow(address borrower, uint256 repay, address vTokenCollateral) external returns (uint256);
     function borrowBalanceStored(address account) external view returns (uint256);
     function balanceOf(address account) external view returns (uint256);
@@ -65,36 +66,67 @@ contract VenusOracle {
 
     function updatePrice(address) external {}
 
-    function getUnderlyingPrice(address vToken) external view returns (uint256) {
+    function getUnderlyingPrice(address vToken) public view returns (uint256) {
         // A unit of the coin in units of a dollar of 6 decimals, scaled by 1e36: 12 decimals less.
         return vToken == COIN_MARKET ? ORACLE.liquidationPrice() / 1e18 * 1e12 : 1e30;
     }
 }
 
-/// @title A real isolated pool of Venus, from the bytecode that Venus published: a fork of Compound v2.
-/// @notice Its package is installed apart from the others, because of its size.
+/// @title A real pool of Venus, from the bytecode that Venus published: a fork of Compound v2.
+/// @notice The packages are installed apart from the others, because of their size.
 abstract contract VenusPool is Creator {
-    string private constant PACKAGE = "tools/venus/node_modules/@venusprotocol/isolated-pools/";
+    string private constant PACKAGES = "tools/venus/node_modules/@venusprotocol/";
 
     IVenusComptroller internal comptroller;
     IVToken internal vUsd;
     IVToken internal vCoin;
 
-    function venusIsInstalled() internal returns (bool) {
-        return vm.exists(string.concat(PACKAGE, "package.json"));
-    }
+    /// @dev The name of the package.
+    function venusPackage() internal pure virtual returns (string memory);
 
     /// @dev A dollar of 6 decimals that is lent against a coin of 18: collateral factor 80 %, threshold 82.5 %, close
     /// factor 50 %, an incentive of 10 % of which the protocol keeps a half.
-    function deployVenus(address usd, address coin, TestOracle oracle) internal {
+    function deployVenus(address usd, address coin, TestOracle oracle) internal virtual;
+
+    function venusIsInstalled() internal returns (bool) {
+        return vm.exists(string.concat(PACKAGES, venusPackage(), "/package.json"));
+    }
+
+    /// @dev Creates a contract of the package, by its file without the ending, which may be in a folder, and by its name.
+    function createVenus(string memory folder, string memory name, bytes memory arguments) internal returns (address) {
+        string memory file =
+            string.concat(PACKAGES, venusPackage(), "/artifacts/contracts/", folder, name, ".sol/", name, ".json");
+        bytes memory code = vm.parseBytes(vm.parseJsonString(vm.readFile(file), ".bytecode"));
+        return this.create(abi.encodePacked(code, arguments));
+    }
+
+    function proxyOf(address implementation, bytes memory call) internal returns (address) {
+        return address(new ERC1967Proxy(implementation, call));
+    }
+
+    function liftCaps() internal {
+        (address[] memory markets, uint256[] memory caps) = (new address[](2), new uint256[](2));
+        (markets[0], markets[1]) = (address(vUsd), address(vCoin));
+        (caps[0], caps[1]) = (type(uint256).max, type(uint256).max);
+        comptroller.setMarketSupplyCaps(markets, caps);
+        comptroller.setMarketBorrowCaps(markets, caps);
+    }
+}
+
+/// @title A real isolated pool.
+abstract contract VenusIsolatedPool is VenusPool {
+    function venusPackage() internal pure override returns (string memory) {
+        return "isolated-pools";
+    }
+
+    function deployVenus(address usd, address coin, TestOracle oracle) internal override {
         address yes = address(new Yes());
-        bytes memory code = abi.encodePacked(_venusCode("Comptroller"), abi.encode(address(this)));
+        address implementation = createVenus("", "Comptroller", abi.encode(address(this)));
         comptroller =
-            IVenusComptroller(_proxyOf(this.create(code), abi.encodeCall(IVenusComptroller.initialize, (100, yes))));
-        code = abi.encodePacked(_venusCode("VToken"), abi.encode(false, uint256(2_628_000), uint256(0.0005e16)));
-        address implementation = this.create(code);
-        code = abi.encode(0.02e18, 0.1e18, 2e18, 0.8e18, yes, false, uint256(2_628_000));
-        address rates = this.create(abi.encodePacked(_venusCode("JumpRateModelV2"), code));
+            IVenusComptroller(proxyOf(implementation, abi.encodeCall(IVenusComptroller.initialize, (100, yes))));
+        implementation = createVenus("", "VToken", abi.encode(false, uint256(2_628_000), uint256(0.0005e16)));
+        bytes memory curve = abi.encode(0.02e18, 0.1e18, 2e18, 0.8e18, yes, false, uint256(2_628_000));
+        address rates = createVenus("", "JumpRateModelV2", curve);
         vUsd = _newMarket(implementation, usd, rates, yes);
         vCoin = _newMarket(implementation, coin, rates, yes);
 
@@ -102,11 +134,7 @@ abstract contract VenusPool is Creator {
         comptroller.setCloseFactor(0.5e18);
         comptroller.setLiquidationIncentive(1.1e18);
         comptroller.setMinLiquidatableCollateral(100e18);
-        (address[] memory markets, uint256[] memory caps) = (new address[](2), new uint256[](2));
-        (markets[0], markets[1]) = (address(vUsd), address(vCoin));
-        (caps[0], caps[1]) = (type(uint256).max, type(uint256).max);
-        comptroller.setMarketSupplyCaps(markets, caps);
-        comptroller.setMarketBorrowCaps(markets, caps);
+        liftCaps();
         comptroller.setCollateralFactor(address(vCoin), 0.8e18, 0.825e18);
     }
 
@@ -130,16 +158,7 @@ abstract contract VenusPool is Creator {
                 0.1e18
             )
         );
-        market = IVToken(_proxyOf(implementation, call));
+        market = IVToken(proxyOf(implementation, call));
         comptroller.supportMarket(address(market));
-    }
-
-    function _proxyOf(address implementation, bytes memory call) private returns (address) {
-        return address(new ERC1967Proxy(implementation, call));
-    }
-
-    function _venusCode(string memory name) private view returns (bytes memory) {
-        string memory file = string.concat(PACKAGE, "artifacts/contracts/", name, ".sol/", name, ".json");
-        return vm.parseBytes(vm.parseJsonString(vm.readFile(file), ".bytecode"));
     }
 }

@@ -83,7 +83,7 @@ impl Model for CompoundV2 {
             close_factor: half,
             incentive,
             min_collateral: zero,
-            liquidator_share: zero,
+            liquidator: None,
             redeem_fee: zero,
         };
         compound_v2::health(&pool, tokens, account).is_some_and(|health| health < HEALTHY)

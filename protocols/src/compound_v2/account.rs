@@ -315,7 +315,7 @@ mod tests {
             close_factor: EXP / uint!(2_U256),
             incentive,
             min_collateral,
-            liquidator_share: U256::ZERO,
+            liquidator: None,
             redeem_fee: U256::ZERO,
         }
     }

@@ -182,7 +182,7 @@ mod tests {
         ) {
             let rules = if is_isolated { Rules::Isolated } else { Rules::Plain };
             let min_collateral = if is_isolated { EXP * uint!(100_U256) } else { U256::ZERO };
-            let pool = PoolTerms { rules, close_factor: EXP / uint!(2_U256), incentive: EXP, min_collateral, liquidator_share: U256::ZERO, redeem_fee: U256::ZERO };
+            let pool = PoolTerms { rules, close_factor: EXP / uint!(2_U256), incentive: EXP, min_collateral, liquidator: None, redeem_fee: U256::ZERO };
             let mut markets: Vec<_> = markets.into_iter().map(Some).collect();
             let mut accounts: Vec<_> = holders.iter().map(|holder| holdings(rules, &markets, holder)).collect();
             let address = |number: usize| Address::left_padding_from(&number.to_be_bytes());
@@ -246,7 +246,7 @@ mod tests {
             (grown, more) in (prop_oneof![Just(0), 0_u64..1_000], 0_u64..4),
         ) {
             let rules = if is_isolated { Rules::Isolated } else { Rules::Plain };
-            let pool = PoolTerms { rules, close_factor: EXP, incentive: EXP, min_collateral: U256::ZERO, liquidator_share: U256::ZERO, redeem_fee: U256::ZERO };
+            let pool = PoolTerms { rules, close_factor: EXP, incentive: EXP, min_collateral: U256::ZERO, liquidator: None, redeem_fee: U256::ZERO };
             let thousandth = EXP / uint!(1_000_U256);
             let markets: Vec<_> = prices.iter().map(|(price, accrued)| {
                 let stored = Rates { exchange_rate: EXP, borrow_index: EXP + thousandth * U256::from(grown) };

@@ -117,7 +117,13 @@ sol! {
     /// The contract that alone may liquidate accounts of Venus' core pool.
     #[sol(rpc)]
     interface IVenusLiquidator {
+        event LiquidationRestricted(address borrower);
+        event LiquidationRestrictionsDisabled(address borrower);
+
         function treasuryPercentMantissa() external view returns (uint256);
+        function forceVAILiquidate() external view returns (bool);
+        function minLiquidatableVAI() external view returns (uint256);
+        function liquidationRestricted(address borrower) external view returns (bool);
         function liquidateBorrow(address vToken, address borrower, uint256 repayAmount, address vTokenCollateral) external payable;
     }
 

@@ -24,6 +24,7 @@ sol! {
         address collateralMarket;
         address borrower;
         uint256 minBorrow;
+        bool byLiquidator;
     }
 }
 
@@ -70,6 +71,7 @@ impl Loan for CompoundV2Loan {
             collateralMarket: self.collateral.0,
             borrower: self.account,
             minBorrow: self.stored_debt - (self.stored_debt >> STALE_DIGITS),
+            byLiquidator: self.pool.liquidator.is_some(),
         };
         // The contract refuses a unit more than it allows, and a debt that is closed leaves none.
         let is_part = liquidation.repaid < self.owed;

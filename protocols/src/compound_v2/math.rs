@@ -48,10 +48,19 @@ pub struct PoolTerms {
     pub incentive: U256,
     /// Value of collateral up to which an account is not liquidated debt by debt. Zero but in isolated pools.
     pub min_collateral: U256,
-    /// Part of the bonus that the contract keeps which alone may liquidate, × 10¹⁸. Zero where there is none.
-    pub liquidator_share: U256,
+    /// Terms of the contract that alone may liquidate; `None` where everybody may.
+    pub liquidator: Option<LiquidatorTerms>,
     /// Part of what is redeemed that the protocol keeps, × 10¹⁸.
     pub redeem_fee: U256,
+}
+
+/// The terms of the contract that alone may liquidate in Venus' core pool, in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiquidatorTerms {
+    /// Part of the bonus that it keeps, × 10¹⁸.
+    pub share: U256,
+    /// Debt of VAI from which on it demands that VAI be liquidated before an account's other debts; `None` if it never does.
+    pub vai_first_from: Option<U256>,
 }
 
 /// The terms of a market in a block.
@@ -221,7 +230,7 @@ impl Pair<'_> {
             Rules::Isolated => divided(share, market.incentive)?,
             Rules::Core => {
                 let bonus = seized.checked_mul(market.incentive.checked_sub(EXP)?)?.checked_div(market.incentive)?;
-                times(bonus, self.pool.liquidator_share)?
+                times(bonus, self.pool.liquidator.map_or(U256::ZERO, |liquidator| liquidator.share))?
             }
         };
         let received = seized.checked_sub(kept)?;

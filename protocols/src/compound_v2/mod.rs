@@ -30,7 +30,7 @@ pub use self::{
     interface::{
         ICompoundOracle, IComptroller, IVToken, IVaiController, IVenusLiquidator, LiquidationOrder, RiskManagement,
     },
-    math::{Debt, Holding, MarketTerms, PoolTerms, Rates, Rules},
+    math::{Debt, Holding, LiquidatorTerms, MarketTerms, PoolTerms, Rates, Rules},
 };
 use crate::{
     Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LeastBonus, LogFilter, Lot, NATIVE_COIN,
@@ -43,8 +43,9 @@ const NEAR_BPS: u16 = 11_000;
 /// The same × 10¹⁸.
 const NEAR: U256 = uint!(1_100_000_000_000_000_000_U256);
 
-/// Why the executor cannot liquidate in Venus' core pool.
-const LIQUIDATOR_ALONE: &str = "only the pool's own Liquidator contract may liquidate it";
+/// Why the Liquidator of Venus' core pool refuses an account.
+const RESTRICTED: &str = "the pool's Liquidator liquidates it for chosen callers alone";
+const VAI_FIRST: &str = "the pool's Liquidator liquidates nothing but VAI now";
 /// Most markets of a pool.
 const MAX_MARKETS: usize = 200;
 /// Most balances that are read at once.
@@ -55,8 +56,6 @@ const MAX_BALANCES: usize = 500;
 pub struct CompoundV2 {
     deployment: Deployment,
     rules: Rules,
-    /// The contract that alone may liquidate when the pool was identified; zero where there is none.
-    liquidator: Address,
     /// The oracle when the pool was identified.
     oracle: Address,
     state: State,
@@ -97,7 +96,6 @@ impl CompoundV2 {
         Self {
             deployment,
             rules: Rules::Plain,
-            liquidator: Address::ZERO,
             oracle: Address::ZERO,
             state,
             pool,
@@ -144,7 +142,7 @@ impl CompoundV2 {
         let mut holdings = Vec::new();
         for (place, row) in rows {
             let balance = row.balance?;
-            let CoreAccount { pool, owes_vai } = balance.core;
+            let CoreAccount { pool, owes_vai, .. } = balance.core;
             if owes_vai {
                 return None;
             }
@@ -211,7 +209,15 @@ impl CompoundV2 {
 
     fn observe_markets(&mut self, answers: &[Vec<Answer>], observed: &mut Observed) {
         let of_pool = answers.first().map_or(&[][..], Vec::as_slice);
-        self.pool = reads::pool_terms(self.rules, self.state.oracle, self.liquidator, of_pool);
+        let liquidator = self.state.liquidator();
+        self.pool = reads::pool_terms(self.rules, self.state.oracle, liquidator, of_pool);
+        if let (Rules::Core, Ok(named)) = (self.rules, reads::liquidator(of_pool))
+            && named != liquidator
+        {
+            // It is asked in the same block.
+            self.state.follow_liquidator(named);
+            observed.pending += 1;
+        }
         let (of_markets, of_pools) =
             answers.get(1..).unwrap_or_default().split_at_checked(2 * self.state.markets.len()).unwrap_or_default();
         let mut answers = of_markets.chunks(2);
@@ -314,12 +320,13 @@ impl CompoundV2 {
         let mut found = Vec::new();
         for (address, rows) in self.near() {
             let Some(holdings) = rows.and_then(|rows| self.holdings(rows)) else { continue };
+            let refusal = rows.and_then(|rows| self.refusal(rows));
             let market = |holding: &Holding| self.market_of(holding);
             let lot = |account: Account<'_>| {
                 let health = account.health(None).filter(|health| is_wanted(*health))?;
                 let markets = [market(account.collateral.as_ref()?)?, market(&account.debt)?];
                 let mut lot = account.lot(self.deployment.address, address, markets)?;
-                lot.obstacle = lot.obstacle.or_else(|| (!self.liquidator.is_zero()).then_some(LIQUIDATOR_ALONE));
+                lot.obstacle = lot.obstacle.or(refusal);
                 least_bonus(lot.debt).is_some_and(|least| lot.whole.bonus >= least).then_some((health, lot))
             };
             let lots: Vec<_> = Account::pairs(pool, &self.terms, &holdings).filter_map(lot).collect();
@@ -330,9 +337,19 @@ impl CompoundV2 {
         found
     }
 
+    /// Returns why the pool's Liquidator refuses to liquidate an account that owes no VAI.
+    fn refusal(&self, rows: &Rows) -> Option<&'static str> {
+        let liquidator = self.pool.as_ref().ok()?.liquidator?;
+        if rows.values().filter_map(|row| row.balance).any(|balance| balance.core.is_restricted) {
+            return Some(RESTRICTED);
+        }
+        (liquidator.vai_first_from == Some(U256::ZERO)).then_some(VAI_FIRST)
+    }
+
     fn summary(&self, address: Address) -> Option<PositionSummary> {
         let pool = self.pool.as_ref().ok()?;
-        let holdings = self.holdings(self.state.rows(address)?)?;
+        let rows = self.state.rows(address)?;
+        let holdings = self.holdings(rows)?;
         let account = Account::of(pool, &self.terms, &holdings)?;
         let token = |holding: &Holding| {
             self.terms.get(holding.market)?.as_ref().map(|terms| terms.underlying.unwrap_or(NATIVE_COIN))
@@ -356,7 +373,10 @@ impl CompoundV2 {
             liquidation_price: liquidation_price.and_then(|price| account.relative(price)),
             liquidation: has_liquidation.then(|| account.liquidation(at.unwrap_or_default(), method)).flatten(),
             further: Vec::new(),
-            remark: account.remark(at.or(now).unwrap_or_default()),
+            remark: match (account.remark(at.or(now).unwrap_or_default()), self.refusal(rows)) {
+                (Some(remark), Some(refusal)) => Some(format!("{remark}; {refusal}")),
+                (remark, refusal) => remark.or_else(|| refusal.map(str::to_owned)),
+            },
         })
     }
 }
@@ -366,9 +386,10 @@ impl Protocol for CompoundV2 {
         &self.deployment
     }
 
-    /// Every log of the comptroller, of its markets, and of the contract that lends VAI.
+    /// Every log of the comptroller, of its markets, of the contract that lends VAI, and of the one that alone may liquidate.
     fn log_filter(&self) -> LogFilter {
-        let further = self.state.vai().into_iter().chain([self.deployment.address]);
+        let liquidator = Some(self.state.liquidator()).filter(|liquidator| !liquidator.is_zero());
+        let further = self.state.vai().into_iter().chain(liquidator).chain([self.deployment.address]);
         let addresses: BTreeSet<_> = self.state.market_addresses().chain(further).collect();
         LogFilter { addresses, topics: Vec::new() }
     }
@@ -396,8 +417,9 @@ impl Protocol for CompoundV2 {
     fn check_identity(&mut self, answers: &[Answer]) -> Result<(), IdentityError> {
         let Identity { rules, liquidator, oracle, vai, markets } =
             self.identify(answers).map_err(|problem| self.unknown(problem))?;
-        (self.rules, self.liquidator, self.oracle) = (rules, liquidator, oracle);
+        (self.rules, self.oracle) = (rules, oracle);
         self.state = State::new(self.deployment.address, oracle, markets);
+        self.state.follow_liquidator(liquidator);
         if let Some(vai) = vai {
             self.state.follow_vai(vai);
         }
@@ -414,7 +436,9 @@ impl Protocol for CompoundV2 {
 
     fn reset(&mut self) {
         let (markets, vai) = (self.state.market_addresses().collect::<Vec<_>>(), self.state.vai());
+        let liquidator = self.state.liquidator();
         self.state = State::new(self.deployment.address, self.oracle, markets);
+        self.state.follow_liquidator(liquidator);
         if let Some(vai) = vai {
             self.state.follow_vai(vai);
         }
@@ -444,7 +468,8 @@ impl Protocol for CompoundV2 {
     fn reads(&self) -> Vec<Vec<Call>> {
         let (rules, comptroller, oracle) = (self.rules, self.deployment.address, self.state.oracle);
         let address = |place: usize| self.state.markets.get(place).map_or(Address::ZERO, |market| market.address);
-        let mut reads = vec![reads::pool_calls(rules, comptroller, self.liquidator)];
+        let liquidator = self.state.liquidator();
+        let mut reads = vec![reads::pool_calls(rules, comptroller, liquidator)];
         for market in &self.state.markets {
             reads.push(reads::market_calls(rules, comptroller, market.address));
             reads.push(reads::price_calls(rules, oracle, market.address));
@@ -454,8 +479,8 @@ impl Protocol for CompoundV2 {
             reads.push(reads::chosen_pool_calls(comptroller, *pool, markets));
         }
         let balances = self.asked_balances().into_iter();
-        reads
-            .extend(balances.map(|(account, place)| reads::balance_calls(rules, comptroller, address(place), account)));
+        let pool = [comptroller, liquidator];
+        reads.extend(balances.map(|(account, place)| reads::balance_calls(rules, pool, address(place), account)));
         reads
     }
 

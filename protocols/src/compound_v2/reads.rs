@@ -7,7 +7,7 @@ use alloy::{
 
 use super::{
     interface::{ICompoundOracle, IComptroller, IVToken, IVenusLiquidator},
-    math::{EXP, MarketTerms, PoolTerms, Rates, Rules},
+    math::{EXP, LiquidatorTerms, MarketTerms, PoolTerms, Rates, Rules},
     state::{Balance, CoreAccount, Totals},
 };
 use crate::{Answer, Call, CallFailure};
@@ -53,6 +53,8 @@ pub(super) fn pool_calls(rules: Rules, comptroller: Address, liquidator: Address
             view(comptroller, &IComptroller::treasuryPercentCall {}),
             view(comptroller, &IComptroller::protocolPausedCall {}),
             view(liquidator, &IVenusLiquidator::treasuryPercentMantissaCall {}),
+            view(liquidator, &IVenusLiquidator::forceVAILiquidateCall {}),
+            view(liquidator, &IVenusLiquidator::minLiquidatableVAICall {}),
         ],
     });
     calls
@@ -74,7 +76,7 @@ pub(super) fn pool_terms(
         close_factor: number(answers, 1, "closeFactorMantissa()")?,
         incentive: EXP,
         min_collateral: U256::ZERO,
-        liquidator_share: U256::ZERO,
+        liquidator: None,
         redeem_fee: U256::ZERO,
     };
     let incentive = || number(answers, 2, "liquidationIncentiveMantissa()");
@@ -85,18 +87,30 @@ pub(super) fn pool_terms(
             Ok(PoolTerms { incentive: incentive()?, min_collateral, ..terms })
         }
         Rules::Core => {
-            let found = Address::from_word(number(answers, 2, "liquidatorContract()")?.into());
+            let found = self::liquidator(answers)?;
             if found != liquidator {
-                return Err(format!("the pool's liquidatorContract() is {found} and was {liquidator}: start again"));
+                return Err(format!("the pool's liquidatorContract() is {found} and was {liquidator}"));
             }
             if flag(answers, 4, "protocolPaused()")? {
                 return Err("the whole protocol is paused".to_owned());
             }
-            let liquidator_share =
-                if liquidator.is_zero() { U256::ZERO } else { number(answers, 5, "treasuryPercentMantissa()")? };
-            Ok(PoolTerms { liquidator_share, redeem_fee: number(answers, 3, "treasuryPercent()")?, ..terms })
+            let liquidator = if liquidator.is_zero() { None } else { Some(liquidator_terms(answers)?) };
+            Ok(PoolTerms { liquidator, redeem_fee: number(answers, 3, "treasuryPercent()")?, ..terms })
         }
     }
+}
+
+/// Reads which contract alone may liquidate in Venus' core pool; zero if everybody may.
+pub(super) fn liquidator(answers: &[Answer]) -> Result<Address, String> {
+    number(answers, 2, "liquidatorContract()").map(|word| Address::from_word(word.into()))
+}
+
+fn liquidator_terms(answers: &[Answer]) -> Result<LiquidatorTerms, String> {
+    let share = number(answers, 5, "treasuryPercentMantissa()")?;
+    // One that lacks the functions has no such rule.
+    let is_forced = flag(answers, 6, "forceVAILiquidate()").unwrap_or(false);
+    let vai_first_from = number(answers, 7, "minLiquidatableVAI()").ok().filter(|_| is_forced);
+    Ok(LiquidatorTerms { share, vai_first_from })
 }
 
 /// Returns the calls for the terms that accounts of one of the core pool's further pools have.
@@ -251,8 +265,13 @@ pub(super) fn market_terms(pool: &PoolTerms, answers: &MarketAnswers<'_>) -> Res
     })
 }
 
-/// Returns the calls for an account's balance in a market.
-pub(super) fn balance_calls(rules: Rules, comptroller: Address, market: Address, account: Address) -> Vec<Call> {
+/// Returns the calls for an account's balance in a market of a pool with this comptroller and this Liquidator.
+pub(super) fn balance_calls(
+    rules: Rules,
+    [comptroller, liquidator]: [Address; 2],
+    market: Address,
+    account: Address,
+) -> Vec<Call> {
     let mut calls = vec![
         view(market, &IVToken::getAccountSnapshotCall { account }),
         view(comptroller, &IComptroller::checkMembershipCall { account, vToken: market }),
@@ -260,6 +279,7 @@ pub(super) fn balance_calls(rules: Rules, comptroller: Address, market: Address,
     if rules == Rules::Core {
         calls.push(view(comptroller, &IComptroller::userPoolIdCall { account }));
         calls.push(view(comptroller, &IComptroller::mintedVAIsCall { account }));
+        calls.push(view(liquidator, &IVenusLiquidator::liquidationRestrictedCall { borrower: account }));
     }
     calls
 }
@@ -276,7 +296,9 @@ pub(super) fn balance(rules: Rules, answers: &[Answer]) -> Result<(Balance, U256
     let core = if rules == Rules::Core {
         let pool = number(answers, 2, "userPoolId()")?;
         let pool = u64::try_from(pool).map_err(|_| format!("its userPoolId() is {pool}"))?;
-        CoreAccount { pool, owes_vai: flag(answers, 3, "mintedVAIs()")? }
+        // A contract that lacks the function, and the address zero, restrict nobody.
+        let is_restricted = flag(answers, 4, "liquidationRestricted()").unwrap_or(false);
+        CoreAccount { pool, owes_vai: flag(answers, 3, "mintedVAIs()")?, is_restricted }
     } else {
         CoreAccount::default()
     };

@@ -46,8 +46,10 @@ impl State {
                 }
             };
             let (tokens, core) = row.balance.map_or_else(Default::default, |balance| (balance.tokens, balance.core));
-            let (pool, owes_vai) = (U256::from(core.pool), U256::from(u8::from(core.owes_vai)));
-            let words = [row.debt.principal, row.debt.index, U256::from(known), tokens, pool, owes_vai];
+            let [owes_vai, is_restricted] =
+                [core.owes_vai, core.is_restricted].map(|is_true| U256::from(u8::from(is_true)));
+            let Debt { principal, index } = row.debt;
+            let words = [principal, index, U256::from(known), tokens, U256::from(core.pool), owes_vai, is_restricted];
             Some((key(ACCOUNT, &[market.as_slice(), account.as_slice()]), value(words)))
         });
         rows.extend(accounts);
@@ -72,7 +74,11 @@ impl State {
                     let place = self.place(key.address()?)?;
                     let debt = Debt { principal: value.number()?, index: value.number()? };
                     let (known, tokens) = (value.narrow::<u64>()?, value.number()?);
-                    let core = CoreAccount { pool: value.narrow()?, owes_vai: !value.number()?.is_zero() };
+                    let core = CoreAccount {
+                        pool: value.narrow()?,
+                        owes_vai: !value.number()?.is_zero(),
+                        is_restricted: !value.number()?.is_zero(),
+                    };
                     let balance = match known {
                         UNREAD => None,
                         OUTSIDE | MEMBER => Some(Balance { tokens, is_member: known == MEMBER, core }),

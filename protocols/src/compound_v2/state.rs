@@ -12,7 +12,7 @@ use alloy::{
 };
 
 use super::{
-    interface::{IComptroller, IFirstCToken, IVToken, IVaiController},
+    interface::{IComptroller, IFirstCToken, IVToken, IVaiController, IVenusLiquidator},
     math::{Debt, EXP},
 };
 use crate::{ApplyError, Block, MAX_UNDO, UndoError};
@@ -50,6 +50,8 @@ pub(super) struct CoreAccount {
     pub(super) pool: u64,
     /// Whether it owes VAI, which no market lends.
     pub(super) owes_vai: bool,
+    /// Whether the pool's Liquidator liquidates it for chosen callers alone.
+    pub(super) is_restricted: bool,
 }
 
 /// An account in a market.
@@ -85,6 +87,8 @@ pub(super) struct State {
     comptroller: Address,
     /// The contract that lends VAI, in Venus' core pool.
     vai: Option<Address>,
+    /// The contract that alone may liquidate, in Venus' core pool; zero where there is none.
+    liquidator: Address,
     pub(super) oracle: Address,
     /// The pools that accounts have chosen, in the order in which they were seen: the core pool's own first.
     pub(super) pools: Vec<u64>,
@@ -118,6 +122,7 @@ impl State {
             members: vec![0; markets.len()],
             comptroller,
             vai: None,
+            liquidator: Address::ZERO,
             oracle,
             pools: vec![0],
             markets,
@@ -142,6 +147,21 @@ impl State {
     /// Returns the contract that lends VAI.
     pub(super) const fn vai(&self) -> Option<Address> {
         self.vai
+    }
+
+    /// Follows the contract that alone may liquidate, and has everything read again that it says of accounts.
+    pub(super) fn follow_liquidator(&mut self, liquidator: Address) {
+        self.liquidator = liquidator;
+        let rows: Vec<_> =
+            self.accounts.iter().flat_map(|(account, rows)| rows.keys().map(|place| (*account, *place))).collect();
+        for (account, place) in rows {
+            self.forget_balance(account, place);
+        }
+    }
+
+    /// Returns the contract that alone may liquidate; zero where there is none.
+    pub(super) const fn liquidator(&self) -> Address {
+        self.liquidator
     }
 
     pub(super) const fn tip(&self) -> Option<Block> {
@@ -341,6 +361,14 @@ impl State {
                 return Ok(());
             };
             self.account_changed(borrower, changes);
+            return Ok(());
+        }
+        if log.address == self.liquidator {
+            if topic == IVenusLiquidator::LiquidationRestricted::SIGNATURE_HASH
+                || topic == IVenusLiquidator::LiquidationRestrictionsDisabled::SIGNATURE_HASH
+            {
+                self.account_changed(words.address(0)?, changes);
+            }
             return Ok(());
         }
         let Some(place) = self.places.get(&log.address).copied() else { return Ok(()) };

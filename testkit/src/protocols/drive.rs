@@ -175,8 +175,7 @@ impl Protocols {
             for ((_, _, account), before) in liquidations.into_iter().zip(before) {
                 tally.liquidations += 1;
                 tally.liquidated.insert(account);
-                if !before.is_liquidatable && (*lender != Lender::Venus || before.excess > U256::from(INTEREST_DOLLARS))
-                {
+                if !before.is_liquidatable && (!lender.is_venus() || before.excess > U256::from(INTEREST_DOLLARS)) {
                     tally.healthy_touched.insert(account);
                 }
             }

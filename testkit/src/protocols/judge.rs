@@ -85,15 +85,16 @@ impl Protocols {
                     excess: data.availableBorrowsBase / dollar,
                 })
             }
-            Lender::Venus => {
+            Lender::Venus | Lender::VenusCore => {
                 let read = IComptroller::new(to, provider).getAccountLiquidity(account).block(at).call().await?;
                 ensure!(read.error.is_zero(), "getAccountLiquidity fails with {}", read.error);
-                let venus = self.venus.as_ref().wrap_err("Venus is not deployed")?;
+                let oracle = IComptroller::new(to, provider).oracle().block(at).call().await?;
+                let oracle = ICompoundOracle::new(oracle, provider);
                 let mut collateral = U256::ZERO;
-                for market in &venus.markets {
+                for market in self.venus_markets(lender) {
                     let token = IVToken::new(market.address, provider);
                     let snapshot = token.getAccountSnapshot(account).block(at).call().await?;
-                    let price = self.venus_price(market.address, at).await?;
+                    let price = oracle.getUnderlyingPrice(market.address).block(at).call().await?;
                     collateral += snapshot.tokens * snapshot.exchangeRate / WAD * price / WAD;
                 }
                 Ok(Standing {
@@ -104,12 +105,6 @@ impl Protocols {
                 })
             }
         }
-    }
-
-    async fn venus_price(&self, market: Address, at: BlockId) -> eyre::Result<U256> {
-        let venus = self.venus.as_ref().wrap_err("Venus is not deployed")?;
-        let oracle = ICompoundOracle::new(venus.oracle, self.suite.provider());
-        Ok(oracle.getUnderlyingPrice(market).block(at).call().await?)
     }
 
     /// Returns all liquidations of a protocol, by its own logs, in order: the block, the transaction and the account.
@@ -123,9 +118,10 @@ impl Protocols {
             Some((_, params)) if lender == Lender::MorphoBlue => keccak256(params.abi_encode()),
             _ => B256::ZERO,
         };
-        let emitters = match &self.venus {
-            Some(venus) if lender == Lender::Venus => venus.markets.iter().map(|market| market.address).collect(),
-            _ => vec![to],
+        let markets = self.venus_markets(lender);
+        let emitters = match markets {
+            [] => vec![to],
+            _ => markets.iter().map(|market| market.address).collect(),
         };
         let filter = Filter::new().address(emitters).event_signature(topic).from_block(0);
         let mut found = Vec::new();

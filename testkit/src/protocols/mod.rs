@@ -27,7 +27,8 @@ use crate::{
     exchange::{Amount, Exchange, POOL_CODE_HASH},
     morpho_blue::MorphoBlue,
     pairs::{self, IPair, Pairs},
-    venus::{self, Venus},
+    venus::{self, Venus, VenusMarket},
+    venus_core::VenusCore,
 };
 pub use act::Action;
 pub use drive::{Earnings, Tally};
@@ -61,11 +62,19 @@ pub enum Lender {
     AaveV3,
     /// An isolated pool of Venus, with the same.
     Venus,
+    /// Venus' core pool, with the same.
+    VenusCore,
 }
 
 impl Lender {
     /// Every protocol.
-    pub const ALL: [Self; 4] = [Self::Plimsoll, Self::MorphoBlue, Self::AaveV3, Self::Venus];
+    pub const ALL: [Self; 5] = [Self::Plimsoll, Self::MorphoBlue, Self::AaveV3, Self::Venus, Self::VenusCore];
+
+    /// Returns whether it is a pool of Venus, whose packages are installed apart from the others.
+    #[must_use]
+    pub const fn is_venus(self) -> bool {
+        matches!(self, Self::Venus | Self::VenusCore)
+    }
 
     /// Returns the protocol's kind; `None` of Plimsoll.
     #[must_use]
@@ -74,7 +83,7 @@ impl Lender {
             Self::Plimsoll => None,
             Self::MorphoBlue => Some(ProtocolKind::MorphoBlue),
             Self::AaveV3 => Some(ProtocolKind::AaveV3),
-            Self::Venus => Some(ProtocolKind::CompoundV2),
+            Self::Venus | Self::VenusCore => Some(ProtocolKind::CompoundV2),
         }
     }
 
@@ -86,6 +95,7 @@ impl Lender {
             Self::MorphoBlue => "morpho-blue",
             Self::AaveV3 => "aave-v3",
             Self::Venus => "venus",
+            Self::VenusCore => "venus-core",
         }
     }
 }
@@ -152,6 +162,7 @@ pub struct Protocols {
     maker: Address,
     aave: Option<AaveV3>,
     venus: Option<Venus>,
+    venus_core: Option<VenusCore>,
     morpho: Option<(MorphoBlue, morpho_blue::MarketParams)>,
     plimsoll: MarketParams,
     /// What the keeper has booked, in wei, by transaction.
@@ -159,7 +170,7 @@ pub struct Protocols {
 }
 
 impl Protocols {
-    /// Deploys protocols on a new chain, with supplies to borrow, Aave as 3.0. Venus needs [`ANVIL_ARGUMENTS`] and its package.
+    /// Deploys protocols on a new chain, with supplies to borrow, Aave as 3.0. Venus needs [`ANVIL_ARGUMENTS`] and its packages.
     ///
     /// # Errors
     /// When a transaction fails, or a package is missing.
@@ -214,17 +225,15 @@ impl Protocols {
             };
             aave.list(devnet, &all.iter().map(listing).collect::<Vec<_>>()).await?;
         }
-        let venus = if has(Lender::Venus) {
-            let listing = |token: &Token| venus::Listing {
-                token: token.address,
-                decimals: token.decimals,
-                price: token.cents / DOLLAR_CENTS,
-                factors: [80, 83],
-            };
-            Some(Venus::deploy(devnet, &all.iter().map(listing).collect::<Vec<_>>()).await?)
-        } else {
-            None
+        let listing = |token: &Token| venus::Listing {
+            token: token.address,
+            decimals: token.decimals,
+            price: token.cents / DOLLAR_CENTS,
+            factors: [80, 83],
         };
+        let listings = all.iter().map(listing).collect::<Vec<_>>();
+        let venus = if has(Lender::Venus) { Some(Venus::deploy(devnet, &listings).await?) } else { None };
+        let venus_core = if has(Lender::VenusCore) { Some(VenusCore::deploy(devnet, &listings).await?) } else { None };
         let morpho = if has(Lender::MorphoBlue) {
             let morpho = MorphoBlue::deploy(devnet).await?;
             let oracle = devnet.deploy("OneSlotOracle", morpho_price(ETHER_CENTS).abi_encode()).await?;
@@ -237,6 +246,7 @@ impl Protocols {
             morpho.as_ref().map(|(morpho, _)| Target { kind: TargetKind::MorphoBlue, account: morpho.core }),
             aave.map(|aave| Target { kind: TargetKind::AaveV3, account: aave.pool }),
             venus.as_ref().map(|venus| Target { kind: TargetKind::CompoundV2, account: venus.comptroller }),
+            venus_core.as_ref().map(|core| Target { kind: TargetKind::CompoundV2, account: core.comptroller }),
         ];
         let targets: Vec<_> = targets.into_iter().flatten().collect();
         let Pairs { factory: deployer, init_code_hash } = factory_of_pairs;
@@ -257,6 +267,7 @@ impl Protocols {
             maker,
             aave,
             venus,
+            venus_core,
             morpho,
             plimsoll,
             booked: Mutex::default(),
@@ -285,7 +296,23 @@ impl Protocols {
             Lender::MorphoBlue => self.morpho.as_ref().map(|(morpho, _)| morpho.core),
             Lender::AaveV3 => self.aave.map(|aave| aave.pool),
             Lender::Venus => self.venus.as_ref().map(|venus| venus.comptroller),
+            Lender::VenusCore => self.venus_core.as_ref().map(|core| core.comptroller),
         }
+    }
+
+    /// Returns the markets of a pool of Venus; none where it is not deployed.
+    fn venus_markets(&self, lender: Lender) -> &[VenusMarket] {
+        match lender {
+            Lender::Venus => self.venus.as_ref().map_or(&[], |venus| &venus.markets),
+            Lender::VenusCore => self.venus_core.as_ref().map_or(&[], |core| &core.markets),
+            _ => &[],
+        }
+    }
+
+    /// Returns the market of a token in a pool of Venus.
+    fn venus_market(&self, lender: Lender, token: &Token) -> eyre::Result<VenusMarket> {
+        let market = self.venus_markets(lender).iter().find(|market| market.token == token.address);
+        market.copied().wrap_err("the token has no market")
     }
 
     /// Lets every price fall by so many basis points of the first one, in oracles and pools, in one block, which is mined.
@@ -320,8 +347,12 @@ impl Protocols {
                 actions.push(Action::new(setter, aave.oracle, &set));
             }
             if let Some(venus) = &self.venus {
-                let market = venus.markets.iter().find(|market| market.token == token.address).wrap_err("no market")?;
-                actions.push(Action::new(setter, venus.oracle, &venus.price_call(market, cents)));
+                let market = self.venus_market(Lender::Venus, token)?;
+                actions.push(Action::new(setter, venus.oracle, &venus.price_call(&market, cents)));
+            }
+            if let Some(core) = &self.venus_core {
+                let market = self.venus_market(Lender::VenusCore, token)?;
+                actions.push(Action::new(setter, core.oracle, &core.price_call(&market, cents)));
             }
         }
         let ether = self.debts[1].fallen(fall_bps);

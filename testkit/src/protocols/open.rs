@@ -39,10 +39,10 @@ impl Protocols {
                 actions.extend(provision(supplier, &token, amount, aave.pool));
                 actions.push(aave_supply(supplier, aave.pool, &token, amount));
             }
-            if let Some(venus) = &self.venus {
-                let market = venus.markets.iter().find(|market| market.token == token.address).wrap_err("no market")?;
-                actions.extend(provision(supplier, &token, amount, market.address));
-                actions.push(Action::new(supplier, market.address, &IVToken::mintCall { amount }));
+            for lender in self.lenders.iter().copied().filter(|lender| lender.is_venus()) {
+                let market = self.venus_market(lender, &token)?.address;
+                actions.extend(provision(supplier, &token, amount, market));
+                actions.push(Action::new(supplier, market, &IVToken::mintCall { amount }));
             }
         }
         let [dollar, _] = self.debts;
@@ -74,7 +74,9 @@ impl Protocols {
             let health = HEALTH_PERCENT[0] + random.below(HEALTH_PERCENT[1]);
             let actions = match lender {
                 Lender::Plimsoll | Lender::MorphoBlue => self.single(lender, account, dollars, health)?,
-                Lender::AaveV3 | Lender::Venus => self.several(lender, account, [dollars, health], random)?,
+                Lender::AaveV3 | Lender::Venus | Lender::VenusCore => {
+                    self.several(lender, account, [dollars, health], random)?
+                }
             };
             work.push((account, actions));
         }
@@ -161,17 +163,14 @@ impl Protocols {
             }
             return Ok(actions);
         }
-        let venus = self.venus.as_ref().wrap_err("the protocol is not deployed")?;
-        let market = |token: &Token| {
-            let market = venus.markets.iter().find(|market| market.token == token.address);
-            market.map(|market| market.address).wrap_err("the token has no market")
-        };
+        let comptroller = self.address(lender).wrap_err("the protocol is not deployed")?;
+        let market = |token: &Token| self.venus_market(lender, token).map(|market| market.address);
         for token in collaterals {
             let (amount, market) = (token.worth(dollars / count), market(&token)?);
             actions.extend(provision(account, &token, amount, market));
             actions.push(Action::new(account, market, &IVToken::mintCall { amount }));
             let enter = IComptroller::enterMarketsCall { vTokens: vec![market] };
-            actions.push(Action::new(account, venus.comptroller, &enter));
+            actions.push(Action::new(account, comptroller, &enter));
         }
         for token in debts {
             let borrow = IVToken::borrowCall { amount: token.worth(debt_dollars) };

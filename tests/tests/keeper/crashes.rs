@@ -16,7 +16,7 @@ use plimsoll_testkit::{
     keeper::{Keeper, KeeperSetup},
     protocols::{ANVIL_ARGUMENTS, Lender, Protocols, Tally},
     random::Random,
-    venus,
+    venus, venus_core,
 };
 
 use super::fixture::{EARLY_FINALITY, Fixture, program};
@@ -41,7 +41,7 @@ struct Crash {
 
 impl Crash {
     async fn new(lenders: &[Lender], release: Release, seed: u64) -> eyre::Result<Self> {
-        let arguments = if lenders.contains(&Lender::Venus) { &ANVIL_ARGUMENTS[..] } else { &[] };
+        let arguments = if lenders.iter().any(|lender| lender.is_venus()) { &ANVIL_ARGUMENTS[..] } else { &[] };
         let mut protocols = Protocols::start_with(lenders, release, arguments).await?;
         let mut random = Random::from_seed(seed);
         for lender in lenders {
@@ -98,7 +98,7 @@ impl Crash {
 }
 
 async fn crash(lenders: &[Lender], seed: u64) -> eyre::Result<()> {
-    let mut crash = Crash::new(lenders, Release::V3_0, seed).await?;
+    let mut crash = Box::pin(Crash::new(lenders, Release::V3_0, seed)).await?;
     let keeper = crash.keeper().await?;
     for fall_bps in FALLS {
         crash.fall(fall_bps, &keeper).await?;
@@ -135,9 +135,27 @@ async fn through_a_kill_and_a_reorg_accounts_of_venus_are_liquidated_and_nothing
     Box::pin(kill_and_reorg(Lender::Venus, 4)).await
 }
 
-/// Whether the package of Venus is there; says so if it is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_crash_every_account_of_venus_core_pool_that_is_worth_it_is_liquidated_and_no_healthy_one()
+-> eyre::Result<()> {
+    if !has_venus()? {
+        return Ok(());
+    }
+    Box::pin(crash(&[Lender::VenusCore], 5)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_kill_and_a_reorg_accounts_of_venus_core_pool_are_liquidated_and_nothing_is_sent_twice()
+-> eyre::Result<()> {
+    if !has_venus()? {
+        return Ok(());
+    }
+    Box::pin(kill_and_reorg(Lender::VenusCore, 6)).await
+}
+
+/// Whether the packages of Venus are there; says so if they are not.
 fn has_venus() -> eyre::Result<bool> {
-    let is_installed = venus::is_installed()?;
+    let is_installed = venus::is_installed()? && venus_core::is_installed()?;
     if !is_installed {
         writeln!(io::stderr(), "SKIPPED: tools/venus is not installed: run npm ci --ignore-scripts there")?;
     }
@@ -145,7 +163,7 @@ fn has_venus() -> eyre::Result<bool> {
 }
 
 async fn kill_and_reorg(lender: Lender, seed: u64) -> eyre::Result<()> {
-    let mut crash = Crash::new(&[lender], Release::V3_6, seed).await?;
+    let mut crash = Box::pin(Crash::new(&[lender], Release::V3_6, seed)).await?;
     let setup = crash.setup();
     let keeper = crash.keeper().await?;
     let signer = keeper.signer();

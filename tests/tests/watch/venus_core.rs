@@ -29,7 +29,7 @@ use plimsoll_protocols::{
 use plimsoll_testkit::{
     devnet::{Devnet, ITestToken},
     venus::{ANVIL_ARGUMENTS, Listing, VenusMarket},
-    venus_core::{self, ICore, IVai, VenusCore},
+    venus_core::{self, ICore, ILiquidatorAdministration, IVai, VenusCore},
 };
 
 use super::newest;
@@ -371,5 +371,80 @@ async fn an_account_of_the_core_pool_that_owes_vai_is_said_to_be_left_out_until_
         assert_eq!(report.positions.iter().map(|shown| shown.account).collect::<Vec<_>>(), [other]);
         assert!(format!("{report:?}").contains("they owe VAI"), "{report:?}");
     }
+    Ok(())
+}
+
+/// What the Liquidator says of an account that it could liquidate: shown, and tried.
+async fn assert_refused(
+    fixture: &Fixture,
+    watcher: &mut Watcher,
+    account: Address,
+    by: Option<&str>,
+) -> eyre::Result<()> {
+    let report = newest(fixture.provider(), watcher).await?;
+    assert_eq!(report.warnings, Vec::<String>::new());
+    let shown = report.positions.iter().find(|shown| shown.account == account).wrap_err("it is not shown")?;
+    let lots = watcher.protocol().liquidatable(&|_| Some(U256::ONE));
+    let lot = lots.iter().find(|lot| lot.account == account).wrap_err("it is not liquidatable")?;
+    match by {
+        None => {
+            assert_eq!(lot.obstacle, None);
+            assert_liquidation(fixture, shown, &mut Seen::default()).await
+        }
+        Some(rule) => {
+            assert!(lot.obstacle.is_some_and(|obstacle| obstacle.contains(rule)), "{lot:?}");
+            assert!(shown.remark.as_ref().is_some_and(|remark| remark.contains(rule)), "{shown:?}");
+            let [coll, usd, _] = fixture.core.markets[..] else { eyre::bail!("too few markets") };
+            let liquidate = IVenusLiquidator::liquidateBorrowCall {
+                vToken: usd.address,
+                borrower: account,
+                repayAmount: whole(&usd, 100),
+                vTokenCollateral: coll.address,
+            };
+            let refused = fixture.try_calls(vec![call(fixture.core.liquidator, &liquidate)]).await?;
+            assert!(refused[0].is_err(), "{refused:?}");
+            Ok(())
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_liquidator_of_the_core_pool_refuses_is_said_while_it_does_and_another_liquidator_is_followed()
+-> eyre::Result<()> {
+    let Some(mut fixture) = Fixture::start().await? else { return Ok(()) };
+    let [coll, usd, _] = fixture.core.markets[..] else { eyre::bail!("too few markets") };
+    let [account, ..] = fixture.borrowers[..] else { eyre::bail!("too few accounts") };
+    let second = fixture.core.deploy_liquidator(&fixture.devnet, 20).await?;
+    fixture.devnet.mint_and_approve(usd.token, fixture.liquidator, whole(&usd, 100_000), second).await?;
+    fixture.open(account, (&coll, whole(&coll, 10)), (&usd, whole(&usd, 14_000))).await?;
+    fixture.set_price(&coll, 160_000).await?;
+    let mut watcher = fixture.watcher().await?;
+    assert_refused(&fixture, &mut watcher, account, None).await?;
+
+    let (owner, first) = (fixture.devnet.deployer(), fixture.core.liquidator);
+    let restrict = ILiquidatorAdministration::restrictLiquidationCall { borrower: account };
+    assert!(fixture.send(owner, first, &restrict).await?);
+    assert_refused(&fixture, &mut watcher, account, Some("chosen callers alone")).await?;
+    // One that begins now knows it, too.
+    assert_refused(&fixture, &mut fixture.watcher().await?, account, Some("chosen callers alone")).await?;
+    let free = ILiquidatorAdministration::unrestrictLiquidationCall { borrower: account };
+    assert!(fixture.send(owner, first, &free).await?);
+    assert_refused(&fixture, &mut watcher, account, None).await?;
+
+    // With a minimum of nothing, an account that owes no VAI owes too much of it.
+    assert!(fixture.send(owner, first, &ILiquidatorAdministration::resumeForceVAILiquidateCall {}).await?);
+    assert_refused(&fixture, &mut watcher, account, Some("nothing but VAI")).await?;
+    let minimum = ILiquidatorAdministration::setMinLiquidatableVAICall { minimum: U256::ONE };
+    assert!(fixture.send(owner, first, &minimum).await?);
+    assert_refused(&fixture, &mut watcher, account, None).await?;
+
+    assert!(fixture.send(owner, first, &restrict).await?);
+    assert_refused(&fixture, &mut watcher, account, Some("chosen callers alone")).await?;
+    let name = ICore::_setLiquidatorContractCall { liquidator: second };
+    assert!(fixture.send(owner, fixture.core.comptroller, &name).await?);
+    fixture.core.liquidator = second;
+    assert_refused(&fixture, &mut watcher, account, None).await?;
+    assert!(fixture.send(owner, second, &restrict).await?);
+    assert_refused(&fixture, &mut watcher, account, Some("chosen callers alone")).await?;
     Ok(())
 }

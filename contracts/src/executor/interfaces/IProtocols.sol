@@ -93,6 +93,19 @@ interface IScaledBalance {
 interface IComptroller {
     /// @notice Returns whether a market is listed; forks return further words behind it.
     function markets(address market) external view returns (bool isListed);
+    /// @notice Returns the contract that alone may liquidate; only Venus' core pool has one.
+    function liquidatorContract() external view returns (address);
+}
+
+/// @title Contract that alone may liquidate accounts of Venus' core pool.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+interface ICompoundLiquidator {
+    /// @notice Pulls `repay` and transfers receipts of the collateral's market, after keeping a part of the bonus. Reverts if it
+    /// does not succeed.
+    function liquidateBorrow(address debtMarket, address borrower, uint256 repay, address collateralMarket)
+        external
+        payable;
 }
 
 /// @title Market of a fork of Compound v2, as far as a liquidation needs it.
