@@ -18,16 +18,17 @@ use plimsoll_contracts::{
     IAggregatorV3, IPlimsoll, ISettableFeed, IUniswapV3Swapper, MarketParams, deployment::Deployment, quantity::Decimal,
 };
 use plimsoll_deploy::{
-    apply, connection::Chain, design::Design, manifest::Manifest, packages, plan::Inputs, toolchain::progress::say,
+    apply, connection::Chain, design::Design, manifest::Manifest, plan::Inputs, toolchain::progress::say,
 };
 use tokio::time;
 
 use crate::{
+    contracts,
     devnet::{Devnet, mined, without_priority_fee},
     exchange::{Amount, Exchange},
     keeper::{Keeper, KeeperSetup, keeper_program},
     scratch::ScratchFolder,
-    workspace::{tools, workspace},
+    workspace::workspace,
 };
 
 /// The manifest that `plimsoll-deploy up` deploys, from the root of the repository.
@@ -92,12 +93,11 @@ impl Suite {
     pub async fn deploy(devnet: Devnet, manifest: &Manifest) -> eyre::Result<Self> {
         let scratch = ScratchFolder::new("plimsoll-testkit-")?;
         let record = scratch.path().join("deployment.json");
-        let prepare = || -> eyre::Result<_> { Ok(packages::all_artifacts(&tools()?)?) };
-        let artifacts = tokio::task::spawn_blocking(prepare).await??;
-        let design = Design::new(manifest, &artifacts)?;
+        let artifacts = tokio::task::spawn_blocking(contracts::artifacts).await??;
+        let design = Design::new(manifest, artifacts)?;
         let chain = Chain::connect(devnet.node.http_url().parse()?).await?;
         let signer = manifest.tables.deployer.key.open(chain.local()).await?;
-        let inputs = Inputs { design: &design, artifacts: &artifacts, chain: &chain, may_replace: false };
+        let inputs = Inputs { design: &design, artifacts, chain: &chain, may_replace: false };
         let deployment = Box::pin(apply::apply(inputs, signer, &record, &|_| {})).await?;
         Ok(Self { devnet, deployment, record, scratch })
     }

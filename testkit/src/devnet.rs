@@ -15,6 +15,7 @@ use eyre::{ContextCompat, WrapErr, ensure};
 use plimsoll_deploy::compile::Artifacts;
 
 use crate::{
+    contracts,
     deployment::Suite,
     node::{self, Node},
     workspace::tools,
@@ -22,23 +23,6 @@ use crate::{
 
 /// How long a transaction may wait for its block: much more than it does.
 pub const MINING_TIMEOUT: Duration = Duration::from_mins(5);
-/// Contracts that are compiled besides the protocol's own, by file. They are for local chains only.
-const LOCAL_SOURCES: [&str; 13] = [
-    "contracts/test/support/MarketMaker.sol",
-    "contracts/test/support/Borrowers.sol",
-    "contracts/test/support/MorphoBorrowers.sol",
-    "contracts/test/support/StandInPreLiquidation.sol",
-    "contracts/test/support/TestToken.sol",
-    "contracts/test/support/WrappedCoin.sol",
-    "contracts/test/rewards/OddToken.sol",
-    "contracts/test/support/OneSlotOracle.sol",
-    "contracts/test/support/StakingRewards.sol",
-    "contracts/test/nodes/ERC3009Token.sol",
-    "contracts/test/support/GuardMathHarness.sol",
-    "contracts/test/support/MathHarness.sol",
-    "contracts/test/support/RewardsHarness.sol",
-];
-
 sol! {
     /// An ERC-20 token that anybody can mint.
     #[sol(rpc)]
@@ -61,7 +45,7 @@ pub struct Devnet {
     /// The Anvil process, with its URLs and accounts.
     pub node: Node,
     /// Compiled contracts that [`Devnet::deploy`] can deploy, test contracts included.
-    pub artifacts: Artifacts,
+    pub artifacts: &'static Artifacts,
     deployer: Address,
 }
 
@@ -90,11 +74,7 @@ impl Devnet {
     /// # Errors
     /// As [`Devnet::start`]; an argument that Anvil does not know is an error with Anvil's own message.
     pub async fn start_with(arguments: &[&str]) -> eyre::Result<Self> {
-        let prepare = || -> eyre::Result<_> {
-            let tools = tools()?;
-            let artifacts = Artifacts::compile_with(&tools, &LOCAL_SOURCES)?;
-            Ok((tools, artifacts))
-        };
+        let prepare = || -> eyre::Result<_> { Ok((tools()?, contracts::local()?)) };
         let (tools, artifacts) = tokio::task::spawn_blocking(prepare).await??;
         let node = Node::start(&tools, arguments).await?;
         let deployer = node.account(0)?;

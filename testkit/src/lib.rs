@@ -3,6 +3,7 @@
 pub mod aave_v3;
 pub mod borrowers;
 pub mod cargo;
+pub mod contracts;
 pub mod deployment;
 pub mod devnet;
 pub mod exchange;

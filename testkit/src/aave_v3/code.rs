@@ -18,7 +18,10 @@ use foundry_compilers::{
 use serde_json::Value;
 
 use super::Release;
-use crate::workspace::{tools, workspace};
+use crate::{
+    contracts::Once,
+    workspace::{tools, workspace},
+};
 
 /// Folder of 3.0's artifacts, from the root of the repository.
 const ARTIFACTS: &str = "node_modules/@aave/core-v3/artifacts/contracts";
@@ -54,15 +57,16 @@ pub(super) enum Codes {
     /// Read from the package when it is needed.
     V3_0,
     /// By name.
-    V3_6(BTreeMap<String, Code>),
+    V3_6(&'static BTreeMap<String, Code>),
 }
 
 impl Codes {
     /// Returns the code of a release, which is compiled if that was not done before.
     pub(super) fn of(release: Release) -> eyre::Result<Self> {
+        static CODES: Once<BTreeMap<String, Code>> = Once::new();
         Ok(match release {
             Release::V3_0 => Self::V3_0,
-            Release::V3_6 => Self::V3_6(compile()?),
+            Release::V3_6 => Self::V3_6(CODES.get_or_make(compile)?),
         })
     }
 

@@ -18,9 +18,9 @@ use plimsoll_deploy::{
     seed::seed_pools,
     verify::Code,
 };
-use plimsoll_testkit::devnet::mined;
+use plimsoll_testkit::{contracts::artifacts, devnet::mined};
 
-use super::fixture::{FUNDED, Fixture, SMALL, artifacts, design, seen};
+use super::fixture::{FUNDED, Fixture, SMALL, design, seen};
 use crate::support;
 
 sol! {

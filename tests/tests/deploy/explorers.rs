@@ -16,11 +16,12 @@ use plimsoll_deploy::{
     standard_json::{CompilerInput, standard_json},
     toolchain::tools::Tool,
 };
+use plimsoll_testkit::contracts::artifacts;
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::{
-    fixture::{Fixture, SMALL, artifacts, design},
+    fixture::{Fixture, SMALL, design},
     http::{Request, serve},
 };
 use crate::support;

@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
 };
 
 use alloy::{
@@ -14,17 +13,16 @@ use eyre::{ContextCompat, eyre};
 use plimsoll_contracts::{IRewards, deployment::Deployment};
 use plimsoll_deploy::{
     apply::{self, ApplyError, Progress},
-    compile::Artifacts,
     connection::Chain,
     design::Design,
     inspect::StepStatus,
     journal::record_of,
     manifest::Manifest,
-    packages,
     plan::{Inputs, Plan},
     toolchain::node::Node,
     verify::{self, Finding, roles},
 };
+use plimsoll_testkit::contracts::artifacts;
 use tempfile::TempDir;
 
 use crate::support;
@@ -96,13 +94,6 @@ pub(super) fn without_payments() -> eyre::Result<String> {
 
 /// The sum of both payments of [`SMALL`].
 pub(super) const FUNDED: u64 = 2_000_000_000;
-
-/// All artifacts, compiled once.
-pub(super) fn artifacts() -> eyre::Result<&'static Artifacts> {
-    static ARTIFACTS: OnceLock<Result<Artifacts, String>> = OnceLock::new();
-    let compile = || support::tools().and_then(|tools| Ok(packages::all_artifacts(&tools)?));
-    ARTIFACTS.get_or_init(|| compile().map_err(|error| format!("{error:#}"))).as_ref().map_err(|error| eyre!("{error}"))
-}
 
 /// The design of a manifest.
 pub(super) fn design(manifest: &str) -> eyre::Result<Design> {

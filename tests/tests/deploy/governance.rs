@@ -15,8 +15,9 @@ use alloy::{
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{IBackstop, IERC4626, IGuard, IPlimsoll, MarketParams, deployment::Deployment};
 use plimsoll_deploy::{inspect::StepStatus, report::PlanReport, restricted::RESTRICTED};
+use plimsoll_testkit::contracts::artifacts;
 
-use super::fixture::{Fixture, SMALL, artifacts, design, seen};
+use super::fixture::{Fixture, SMALL, design, seen};
 
 sol! {
     interface IMinted {

@@ -21,10 +21,11 @@ use plimsoll_contracts::{
     deployment::Deployment,
     governance::{IAccessManager, IVotes},
 };
+use plimsoll_testkit::contracts::artifacts;
 use serde_json::Value;
 
 use super::{
-    fixture::{Fixture, artifacts, design},
+    fixture::{Fixture, design},
     governance::manifest,
 };
 

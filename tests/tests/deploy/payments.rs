@@ -17,9 +17,9 @@ use plimsoll_deploy::{
     manifest::Manifest,
     plan::{Inputs, Plan},
 };
-use plimsoll_testkit::devnet::mined;
+use plimsoll_testkit::{contracts::artifacts, devnet::mined};
 
-use super::fixture::{FUNDED, Fixture, SMALL, artifacts, design, seen, without_payments};
+use super::fixture::{FUNDED, Fixture, SMALL, design, seen, without_payments};
 
 sol! {
     #[sol(rpc)]

@@ -10,9 +10,10 @@ use alloy::{
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::IPlimsoll;
 use plimsoll_deploy::safe::{self, owners_calls};
+use plimsoll_testkit::contracts::artifacts;
 use serde_json::Value;
 
-use super::fixture::{Fixture, SMALL, artifacts, design};
+use super::fixture::{Fixture, SMALL, design};
 
 /// Runs `plan --safe` and returns the file, if it was written.
 async fn batch(fixture: &Fixture, manifest: &str) -> eyre::Result<Option<Value>> {
