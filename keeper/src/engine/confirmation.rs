@@ -13,8 +13,8 @@ use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
 use plimsoll_contracts::IPlimsoll;
 use serde_json::json;
 use tokio::time;
-use tracing::warn;
 
+use super::wait_log::WaitLog;
 use crate::{
     config::{Config, Deployed},
     record,
@@ -42,6 +42,7 @@ enum Site {
 /// do not answer, or are behind. Fails where every node is of another chain, or those of the right chain have no core there.
 pub(crate) async fn confirm_deployment(config: &Config, nodes: &[Arc<Endpoint>]) -> eyre::Result<()> {
     let Deployed { core, chain_id, first_block, .. } = config.deployed;
+    let mut log = WaitLog::default();
     loop {
         let ask = |node: &Arc<Endpoint>| {
             let node = Arc::clone(node);
@@ -52,11 +53,13 @@ pub(crate) async fn confirm_deployment(config: &Config, nodes: &[Arc<Endpoint>])
         while let Some((answer, node)) = answers.next().await {
             match answer {
                 Ok(Ok(Site::Found)) => return Ok(()),
-                Ok(Ok(Site::NotYet)) => warn!(endpoint = %node, first_block, "waiting for a node to sync"),
+                Ok(Ok(Site::NotYet)) => {
+                    log.warn(&node, &format!("it has not synced up to the deployment's first block {first_block}"));
+                }
                 Ok(Ok(Site::OtherChain(problem))) => others.push(format!("{node}: {problem}")),
                 Ok(Ok(Site::OtherContract)) => without += 1,
-                Ok(Err(error)) => warn!(%error, "waiting for a node"),
-                Err(_) => warn!(endpoint = %node, "waiting for a node: it does not answer"),
+                Ok(Err(error)) => log.warn(&node, &error),
+                Err(_) => log.warn(&node, &"it does not answer"),
             }
         }
         ensure!(

@@ -73,6 +73,7 @@ mod submissions;
 mod sweep;
 mod upkeep;
 mod verifier;
+mod wait_log;
 mod wiring;
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ use super::{
     strategies::Strategies,
     submissions::Submissions,
     verifier::Verifier,
+    wait_log::WaitLog,
     wiring::{self, Roles},
 };
 use crate::{
@@ -355,11 +356,12 @@ pub(super) async fn until_answered<T>(
     nodes: &[Arc<Endpoint>],
     request: impl AsyncFn(&Arc<Endpoint>) -> Result<T, ChainError>,
 ) -> T {
+    let mut log = WaitLog::default();
     loop {
         for node in nodes {
             match request(node).await {
                 Ok(answer) => return answer,
-                Err(error) => warn!(%error, "waiting for a node"),
+                Err(error) => log.warn(node, &error),
             }
         }
         time::sleep(RETRY_INTERVAL).await;

@@ -96,8 +96,9 @@ impl Admission {
         open.map(|(id, in_flight)| (*id, in_flight.intent.clone())).collect()
     }
 
-    /// Learns from what became of an intent.
-    pub(super) fn on_report(&self, report: &Report) {
+    /// Learns from what became of an intent. Returns false for a transaction that was counted before, which is told of again after
+    /// a restart.
+    pub(super) fn on_report(&self, report: &Report) -> bool {
         match report.outcome {
             Outcome::Sent { .. } => {}
             Outcome::Reorged => self.begin(report.id, &report.intent),
@@ -116,9 +117,11 @@ impl Admission {
                 gate.record_failure(subject, FailureCause::Reverts, block);
             }
         }
-        if gate.on_report(report, now, block) {
+        let is_counted = gate.on_report(report, now, block);
+        if is_counted {
             self.record.send_replace(gate.record().clone());
         }
+        is_counted || report.outcome.receipt().is_none()
     }
 
     /// Learns that every block after `block` was reverted: what ended in one of them may have to be executed again.
@@ -275,7 +278,8 @@ mod tests {
         let admission = admission();
         admission.begin(1, &intent());
         assert!(is_in_flight_at(&admission, 9));
-        admission.on_report(&mined_in(11));
+        assert!(admission.on_report(&mined_in(11)));
+        assert!(!admission.on_report(&mined_in(11)), "it is known, and told of again after a restart");
         assert!(admission.open_intents().is_empty());
         assert!(is_in_flight_at(&admission, 10));
         assert!(!is_in_flight_at(&admission, 11));

@@ -403,8 +403,9 @@ impl<J: Journal> SignerTask<J> {
     }
 
     pub(super) fn report(&self, report: Box<Report>) {
-        log_report(&report);
-        self.admission.on_report(&report);
+        if self.admission.on_report(&report) {
+            log_report(&report);
+        }
         // Receivers of the report look at the status.
         self.publish_status();
         self.events.send(SenderEvent::Report(report)).ok();

@@ -132,6 +132,14 @@ pub enum StoreError {
     /// The database that keepers share cannot be used.
     #[error(transparent)]
     Server(ServerError),
+    /// A file outside of the store cannot be written.
+    #[error("{} cannot be written: {source}", .path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
     /// A file to be written is there already.
     #[error("{} is there already: name another file", .path.display())]
     Exists {
@@ -142,6 +150,15 @@ pub enum StoreError {
     #[error("{} has no checkpoint yet: let a keeper read the chain first", .path.display())]
     NoCheckpoint {
         /// The file.
+        path: PathBuf,
+    },
+    /// The folder has no journal.
+    #[error(
+        "there is no {}: no keeper has run with this store yet, or `folder` in [store] names another one; --config names the          configuration",
+        .path.display()
+    )]
+    NoJournal {
+        /// Path of the journal.
         path: PathBuf,
     },
     /// SQLite failed.

@@ -1,6 +1,6 @@
 //! What each mined transaction earned and cost: a table of the journal, which is read while a keeper runs.
 
-use std::{io, ops::Range, path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use alloy::primitives::{B256, U256};
 use rusqlite::{Connection, OpenFlags};
@@ -134,7 +134,7 @@ impl Results {
 pub fn read_results(folder: &Path, time: Range<u64>) -> Result<Vec<ResultRow>, StoreError> {
     let path = folder.join(KIND.name);
     if !path.try_exists().map_err(StoreError::io(&path))? {
-        return Err(StoreError::io(&path)(io::ErrorKind::NotFound.into()));
+        return Err(StoreError::NoJournal { path });
     }
     let read = || {
         let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -188,7 +188,8 @@ mod tests {
     #[tokio::test]
     async fn results_of_a_span_of_time_are_read_while_the_keeper_runs() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read_results(folder.path(), 0..u64::MAX).is_err());
+        let error = read_results(folder.path(), 0..u64::MAX).unwrap_err().to_string();
+        assert!(error.contains("no keeper has run with this store yet"), "{error}");
         let store = Store::open(folder.path(), &IDENTITY).unwrap();
         for (intent, at) in [(7, 3), (1, 1), (2, 2), (3, 9), (3, 2)] {
             store.results.record(&row(intent, at)).await.unwrap();

@@ -102,6 +102,9 @@ pub fn export(folder: &Path, wanted: &[Checkpointed<'_>], to: &Path) -> Result<E
     if to.try_exists().map_err(StoreError::io(to))? {
         return Err(StoreError::Exists { path: to.to_path_buf() });
     }
+    // The file appears under its name when it is complete. Where it cannot be written, that is said first.
+    let part = Removed(with_suffix(to, ".part"));
+    let mut out = File::create(&part.0).map_err(|source| StoreError::Unwritable { path: to.to_path_buf(), source })?;
     let mut exported = Exported::default();
     let (mut manifest, mut copies) = (Manifest::default(), Vec::new());
     for (at, part) in wanted.iter().enumerate() {
@@ -123,9 +126,7 @@ pub fn export(folder: &Path, wanted: &[Checkpointed<'_>], to: &Path) -> Result<E
     if copies.is_empty() {
         return Err(StoreError::NoCheckpoint { path: folder.to_path_buf() });
     }
-    // The file appears under its name when it is complete.
-    let part = Removed(with_suffix(to, ".part"));
-    write(&part.0, &manifest, &copies).map_err(StoreError::io(&part.0))?;
+    write(&mut out, &manifest, &copies).map_err(StoreError::io(&part.0))?;
     fs::rename(&part.0, to).map_err(StoreError::io(to))?;
     Ok(exported)
 }
@@ -138,13 +139,18 @@ fn copy_checkpoint(from: &Path, kind: &FileKind, to: &Path) -> Result<Option<Che
     remove(to);
     let error = |source| StoreError::sqlite(from, kind.remedy, source);
     let connection = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(error)?;
-    connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map_err(error)?;
+    let copied = connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]);
+    copied.map_err(|source| match error(source) {
+        // Of all else that fails, the copy is the reason: above all a full disk.
+        StoreError::Sqlite { source, .. } => StoreError::Sqlite { path: to.to_path_buf(), source },
+        damaged => damaged,
+    })?;
     let copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(error)?;
     tip(&copy).map_err(error)
 }
 
-fn write(to: &Path, manifest: &Manifest, copies: &[Removed]) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(to)?);
+fn write(to: &mut File, manifest: &Manifest, copies: &[Removed]) -> io::Result<()> {
+    let mut out = BufWriter::new(to);
     let list = serde_json::to_string(manifest)?;
     let digest = B256::new(Sha256::digest(&list).into());
     writeln!(out, "{MAGIC}{}\n{list}", hex::encode(digest))?;

@@ -156,7 +156,7 @@ impl View {
             ("none", "without a decision yet"),
             ("backing_off", "in back-off after failed attempts"),
             ("unanswered", "not decided, because no endpoint answered the simulation"),
-            ("held", "not liquidated, because a safety limit or another keeper of the fleet prevents it"),
+            ("held", "not liquidated, because a pause, a safety limit or another keeper of the fleet prevents it"),
         ] {
             let loans = of_reason(reason);
             if loans > 0 {

@@ -244,7 +244,8 @@ pub enum RecoverError {
     /// The signer sent transactions that are not in the journal.
     #[error(
         "the chain says that {signer} has used {chain} nonces, and the journal knows of {journal}: another program has its \
-         key, or the journal is an old copy. If you sent those transactions yourself, start once with --adopt-nonce"
+         key, or the journal is an old copy. If you sent those transactions yourself, start once with \
+         `run --live --adopt-nonce`"
     )]
     ChainAhead {
         /// Account whose nonces were compared.
@@ -257,7 +258,8 @@ pub enum RecoverError {
     /// Transactions that the journal has as final are not on the chain.
     #[error(
         "the chain says that {signer} has used {chain} nonces, and by the journal nonce {missing} is final: the node is \
-         far behind, or it is another chain than the journal's. If neither is so, start once with --adopt-nonce"
+         far behind, or it is another chain than the journal's. If neither is so, start once with \
+         `run --live --adopt-nonce`"
     )]
     ChainBehind {
         /// Account whose nonces were compared.

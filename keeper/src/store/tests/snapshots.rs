@@ -63,6 +63,9 @@ async fn a_snapshot_of_another_deployment_or_a_damaged_one_is_refused_and_the_ch
     export(folder.path(), &file).unwrap();
     let text = export(folder.path(), &file).unwrap_err().to_string();
     assert!(text.contains("is there already"), "{text}");
+    let nowhere = folder.path().join("nowhere/snapshot");
+    let text = export(folder.path(), &nowhere).unwrap_err().to_string();
+    assert!(text.starts_with(&format!("{} cannot be written", nowhere.display())), "{text}");
 
     let elsewhere = Identity { core: Address::repeat_byte(8), ..IDENTITY };
     let text = import(other.path(), &elsewhere, &file).unwrap_err().to_string();
