@@ -73,7 +73,7 @@ pub static GROUPS: [Group; 10] = [
         name: "executor",
         sources: &["executor"],
         tests: &["executor"],
-        needs: &["src/periphery"],
+        needs: &["src/periphery/libraries"],
         unit_tests: &[],
     },
     Group { name: "vault", sources: &["vault"], tests: &["vault"], needs: &[], unit_tests: &["vault/Books.t.sol"] },

@@ -15,7 +15,6 @@ use eyre::{ContextCompat, ensure};
 use plimsoll_deploy::toolchain::progress::say;
 use plimsoll_testkit::{
     borrowers::NewLoan,
-    cargo,
     deployment::Suite,
     keeper::{Keeper, KeeperSetup},
 };
@@ -42,8 +41,6 @@ const MOST: Duration = Duration::from_secs(600);
 pub struct Report {
     /// Number of positions.
     pub positions: u64,
-    /// Whether the keeper's build is optimised.
-    pub is_optimised: bool,
     /// Time from a start without a checkpoint until all positions are known in the newest block, in seconds.
     pub from_logs_seconds: f64,
     /// The same from a checkpoint, after the keeper was killed.
@@ -80,7 +77,6 @@ pub async fn run(positions: u64, program: impl Fn() -> eyre::Result<Command>) ->
     ensure!(keeper.output().contains("checkpoint restored"), "no checkpoint was restored:\n{}", keeper.output());
     Ok(Report {
         positions,
-        is_optimised: cargo::IS_OPTIMISED,
         from_logs_seconds: from_logs.as_secs_f64(),
         from_checkpoint_seconds: from_checkpoint.as_secs_f64(),
         checkpoint_bytes,
@@ -128,7 +124,6 @@ async fn wait_until_known(suite: &Suite, keeper: &Keeper, positions: u64) -> eyr
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "positions             {:>12}", self.positions)?;
-        writeln!(f, "optimised build       {:>12}", self.is_optimised)?;
         writeln!(f, "start by all logs     {:>12.1} s", self.from_logs_seconds)?;
         writeln!(f, "start by a checkpoint {:>12.1} s", self.from_checkpoint_seconds)?;
         write!(f, "checkpoint            {:>12} bytes", self.checkpoint_bytes)
