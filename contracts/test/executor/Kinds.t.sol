@@ -100,6 +100,27 @@ contract ExecutorKindsTest is ExecutorTest {
         assertNothingLeft();
     }
 
+    /// @dev Where debt and collateral are the same token nothing is swapped, and what is seized beyond the repayment is the profit.
+    function test_E6_theSameTokenOnBothSidesNeedsNoRoute(bool exactOut) public {
+        oracle.set(ORACLE_SCALE);
+        morphoMarket = newMorphoMarket(address(loanToken), address(loanToken), oracle, morphoMarket.irm);
+        loanToken.mint(address(this), usd(3_000));
+        loanToken.approve(address(morpho), usd(3_000));
+        morpho.supply(morphoMarket, usd(2_000), 0, address(this), "");
+        morpho.supplyCollateral(morphoMarket, usd(1_000), BORROWER, "");
+        vm.prank(BORROWER);
+        morpho.borrow(morphoMarket, usd(850), 0, BORROWER, BORROWER);
+        oracle.set(ORACLE_SCALE * 98 / 100);
+        IExecutor.Item memory item = itemOf(MORPHO, BORROWER);
+        (item.collateral, item.route, item.exactOut) = (address(loanToken), "", exactOut);
+        IExecutor.Outcome memory outcome = run(jobOf(item));
+        assertEq(outcome.results[0].repaid, usd(850));
+        assertEq(outcome.profit, outcome.results[0].seized - usd(850));
+        assertGt(outcome.profit, usd(50));
+        assertEq(loanToken.balanceOf(TREASURY), outcome.profit);
+        assertNothingLeft();
+    }
+
     /* ROUTES */
 
     /// @dev Every protocol by every shape of route.
