@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use serde_json::Value;
 
 use super::{
@@ -16,6 +16,8 @@ use super::{
 pub struct Counts {
     calls: BTreeMap<String, u64>,
     logs_from: BTreeMap<Address, u64>,
+    calls_in: BTreeMap<B256, u64>,
+    calls_before_sending: BTreeMap<B256, u64>,
     blocks: u64,
     waves: u64,
     websockets: u64,
@@ -35,6 +37,12 @@ impl Counts {
     #[must_use]
     pub fn logs_from(&self, contract: Address) -> Option<u64> {
         self.logs_from.get(&contract).copied()
+    }
+
+    /// Returns the number of `eth_call` requests by the hash of this block that arrived before the last transaction was sent.
+    #[must_use]
+    pub fn calls_before_sending(&self, block: B256) -> u64 {
+        self.calls_before_sending.get(&block).copied().unwrap_or_default()
     }
 
     /// Returns the number of requests by method.
@@ -86,6 +94,14 @@ impl Counts {
 
     pub(super) fn add_request(&mut self, request: &Request) {
         *self.calls.entry(request.method.clone()).or_default() += 1;
+        if request.method == "eth_call"
+            && let Some(block) = request.param(1).as_str().and_then(|hash| hash.parse().ok())
+        {
+            *self.calls_in.entry(block).or_default() += 1;
+        }
+        if request.method == "eth_sendRawTransaction" {
+            self.calls_before_sending.clone_from(&self.calls_in);
+        }
         if request.method == "eth_getLogs" {
             let filter = request.param(0);
             let contracts = match &filter["address"] {

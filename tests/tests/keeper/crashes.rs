@@ -7,14 +7,16 @@ use std::{
 };
 
 use alloy::{
+    eips::BlockId,
     providers::{Provider, ext::AnvilApi},
     rpc::types::anvil::ReorgOptions,
 };
-use eyre::ensure;
+use eyre::{ContextCompat, ensure};
 use plimsoll_testkit::{
     aave_v3::Release,
     keeper::{Keeper, KeeperSetup},
     protocols::{ANVIL_ARGUMENTS, Lender, Protocols, Tally},
+    proxy::Proxy,
     random::Random,
     venus, venus_core,
 };
@@ -31,6 +33,13 @@ const MAX_BLOCKS: u64 = 60;
 const BLOCKS_BEFORE_REORG: u64 = 4;
 /// Blocks after which no reorg reaches what is in a checkpoint, and some.
 const BLOCKS_TO_CHECKPOINT: u64 = 70;
+/// Falls of prices by which accounts come near the line one by one, in basis points of the first ones: less than keeps any out of
+/// the keeper's reach before it is liquidatable.
+const STEP_BPS: u64 = 40;
+/// Blocks in which an account became liquidatable after which it is seen how many requests were made.
+const SAMPLES: usize = 4;
+/// Most of these falls.
+const MAX_STEPS: u64 = 60;
 /// Base fee, in wei, at which a liquidation costs a small part of its bonus.
 const BASE_FEE: u128 = 1_000_000_000;
 
@@ -151,6 +160,52 @@ async fn through_a_kill_and_a_reorg_accounts_of_venus_core_pool_are_liquidated_a
         return Ok(());
     }
     Box::pin(kill_and_reorg(Lender::VenusCore, 6)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_of_aave_near_the_line_is_liquidated_by_what_one_request_of_the_block_has_answered()
+-> eyre::Result<()> {
+    Box::pin(one_request(Lender::AaveV3, 5)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_of_venus_near_the_line_is_liquidated_by_what_one_request_of_the_block_has_answered()
+-> eyre::Result<()> {
+    if !has_venus()? {
+        return Ok(());
+    }
+    Box::pin(one_request(Lender::Venus, 6)).await
+}
+
+/// Prices fall a little in each block. In one in which that makes an account liquidatable the node is asked, until the broadcast,
+/// for what the book reads and for what the protocol reads, at the same time, and for nothing after that.
+async fn one_request(lender: Lender, seed: u64) -> eyre::Result<()> {
+    const REQUESTS: u64 = 2;
+    let mut crash = Crash::new(&[lender], Release::V3_0, seed).await?;
+    let provider = crash.protocols.suite.provider().clone();
+    let proxy = Proxy::start(crash.protocols.suite.devnet.node.address()).await?;
+    let setup = KeeperSetup { endpoints: vec![format!("url = \"{}\"", proxy.ws_url())], ..crash.setup() };
+    let keeper = Keeper::start_with(&crash.protocols.suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+    let mut requests = Vec::new();
+    for step in 1..=MAX_STEPS {
+        crash.protocols.mine(&keeper).await?;
+        let sent = proxy.counts().of("eth_sendRawTransaction");
+        crash.protocols.fall(step * STEP_BPS).await?;
+        let head = provider.get_block(BlockId::latest()).await?.wrap_err("no block")?.header.hash;
+        if !crash.protocols.settle(&keeper).await? || proxy.counts().of("eth_sendRawTransaction") == sent {
+            continue;
+        }
+        requests.push(proxy.counts().calls_before_sending(head));
+        crash.protocols.mine_until_quiet(&keeper, MAX_BLOCKS).await?;
+        if requests.len() == SAMPLES {
+            break;
+        }
+    }
+    // Interest and splits of a sale change a call now and then, which then was not tried ahead.
+    ensure!(requests.contains(&REQUESTS) && requests.iter().all(|count| *count >= REQUESTS), "{requests:?}");
+    crash.protocols.note_liquidations(&mut crash.tallies).await?;
+    crash.ensure_booked(&keeper).await
 }
 
 /// Whether the packages of Venus are there; says so if they are not.
