@@ -247,8 +247,11 @@ pub(super) fn market_terms(pool: &PoolTerms, answers: &MarketAnswers<'_>) -> Res
     let viewed_price = oracle_price(price, 0)?;
     Ok(MarketTerms {
         is_listed: !is_listed.is_zero(),
-        // Only a market of the chain's own coin has no such function.
-        underlying: number(market, 11, "underlying()").ok().map(|word| Address::from_word(word.into())),
+        // Only a market of the chain's own coin has no such function, or returns zero.
+        underlying: number(market, 11, "underlying()")
+            .ok()
+            .map(|word| Address::from_word(word.into()))
+            .filter(|token| !token.is_zero()),
         weight,
         incentive,
         viewed_price,
