@@ -57,6 +57,7 @@ interface ISimulator {
     /// @param maxReturn the most bytes of return data that are copied for each call
     function run(Call[] calldata calls, uint256 maxReturn) external returns (Site memory site, Result[] memory results);
 
-    /// @notice Executes one sequence and reverts with its ABI-encoded results, which undoes it. Only for `run`.
-    function isolated(Call[] calldata sequence, uint256 maxReturn) external;
+    /// @notice Executes one sequence, the calls from `start` until before `end`, and reverts with their encoded results one after
+    /// the other, which undoes it. Only for `run`.
+    function isolated(uint256 start, uint256 end, Call[] calldata calls, uint256 maxReturn) external;
 }

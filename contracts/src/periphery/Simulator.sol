@@ -11,6 +11,8 @@ contract Simulator is ISimulator {
     /// @dev Gas for the bookkeeping of a call besides a unit for each byte of its return data: more than copying its
     /// calldata and encoding its result take.
     uint256 internal constant RESERVE = 50_000;
+    /// @dev `Status.NotRun`, for assembly.
+    uint256 internal constant NOT_RUN = 2;
 
     /// @dev Like the account without code whose place this code takes, it accepts every call.
     fallback() external payable {}
@@ -18,89 +20,129 @@ contract Simulator is ISimulator {
     receive() external payable {}
 
     /// @inheritdoc ISimulator
-    function run(Call[] calldata calls, uint256 maxReturn)
-        external
-        returns (Site memory site, Result[] memory results)
-    {
+    /// @dev The decision on a liquidation waits for this. So the calls go to each sequence as they came, and each result is
+    /// encoded once, where it is made: what a compiler makes of these lists takes the node longer than most of the calls.
+    function run(Call[] calldata calls, uint256 maxReturn) external returns (Site memory, Result[] memory) {
+        (uint256 input, uint256 inputSize) = _inputOfIsolated(calls, maxReturn);
+        uint256 count = calls.length;
+        uint256 output;
+        uint256 heads;
         // The first block has none before it, and `blockhash` of no block is zero.
-        unchecked {
-            site = Site(uint64(block.number), uint64(block.timestamp), blockhash(block.number - 1));
+        assembly ("memory-safe") {
+            output := mload(0x40)
+            mstore(output, number())
+            mstore(add(output, 0x20), timestamp())
+            mstore(add(output, 0x40), blockhash(sub(number(), 1)))
+            mstore(add(output, 0x60), 0x80)
+            mstore(add(output, 0x80), count)
+            heads := add(output, 0xa0)
+            mstore(0x40, add(heads, shl(5, count)))
         }
-        results = _notRun(calls.length);
+        bool isEnough = true;
         uint256 end;
-        for (uint256 start; start < calls.length; start = end) {
+        for (uint256 start; start < count; start = end) {
             end = start + 1;
-            while (calls[end - 1].keep && end < calls.length) ++end;
-            // What is kept back decodes the results of this sequence and passes over the others.
-            uint256 reserve = (calls.length - start) * RESERVE + (end - start) * maxReturn;
+            while (calls[end - 1].keep && end < count) ++end;
+            // What is kept back takes in the results of this sequence and passes over the others.
+            uint256 reserve = (count - start) * RESERVE + (end - start) * maxReturn;
             uint256 left = gasleft();
-            if (left < 2 * reserve) break;
-            try this.isolated{gas: left - reserve}(_slice(calls, start, end), maxReturn) {}
-            catch (bytes memory outcome) {
-                if (outcome.length == 0) continue;
-                Result[] memory sequence = abi.decode(outcome, (Result[]));
-                for (uint256 i; i < sequence.length; ++i) {
-                    results[start + i] = sequence[i];
+            isEnough = isEnough && left >= 2 * reserve;
+            bool isRun = isEnough;
+            assembly ("memory-safe") {
+                let result := mload(0x40)
+                if isRun {
+                    mstore(add(input, 0x04), start)
+                    mstore(add(input, 0x24), end)
+                    pop(call(sub(left, reserve), address(), 0, input, inputSize, 0, 0))
+                    // Nothing comes back where the gas did not suffice for the results.
+                    isRun := iszero(iszero(returndatasize()))
+                    returndatacopy(result, 0, returndatasize())
                 }
+                for { let i := start } lt(i, end) { i := add(i, 1) } {
+                    if iszero(isRun) {
+                        mstore(result, NOT_RUN)
+                        mstore(add(result, 0x20), 0)
+                        mstore(add(result, 0x40), 0x60)
+                        mstore(add(result, 0x60), 0)
+                    }
+                    mstore(add(heads, shl(5, i)), sub(result, heads))
+                    result := add(result, and(add(mload(add(result, 0x60)), 0x9f), not(0x1f)))
+                }
+                mstore(0x40, result)
             }
+        }
+        assembly ("memory-safe") {
+            return(output, sub(mload(0x40), output))
         }
     }
 
     /// @inheritdoc ISimulator
-    function isolated(Call[] calldata sequence, uint256 maxReturn) external {
+    function isolated(uint256 start, uint256 end, Call[] calldata calls, uint256 maxReturn) external {
         if (msg.sender != address(this)) revert OnlySelf();
-        Result[] memory results = _notRun(sequence.length);
-        for (uint256 i; i < sequence.length; ++i) {
+        uint256 output;
+        assembly ("memory-safe") {
+            output := mload(0x40)
+        }
+        bool isRun = true;
+        for (uint256 i = start; i < end; ++i) {
             // Of the remaining gas a call gets at most 63/64. With less than it may use it could fail where a
             // transaction would not. What follows a call that was not run would see another state.
-            uint256 needed = uint256(sequence[i].gas) * 64 / 63 + (sequence.length - i) * (RESERVE + maxReturn);
-            if (gasleft() < needed) break;
-            _execute(results[i], sequence[i], maxReturn);
+            uint256 needed = uint256(calls[i].gas) * 64 / 63 + (end - i) * (RESERVE + maxReturn);
+            isRun = isRun && gasleft() >= needed;
+            _execute(calls[i], maxReturn, isRun);
         }
-        bytes memory outcome = abi.encode(results);
         assembly ("memory-safe") {
-            revert(add(outcome, 0x20), mload(outcome))
+            revert(output, sub(mload(0x40), output))
         }
     }
 
-    function _execute(Result memory result, Call calldata call, uint256 maxReturn) internal {
-        bytes memory data = call.data;
-        (address to, uint256 gasLimit) = (call.to, call.gas);
-        // A transaction finds its recipient warm. A call without gas makes it so, and does nothing else.
+    /// @dev Runs a call if it is to be run, and appends its encoded result to what is in memory.
+    function _execute(Call calldata call, uint256 maxReturn, bool isRun) internal {
+        (address to, uint256 gasLimit, bytes calldata data) = (call.to, call.gas, call.data);
         assembly ("memory-safe") {
-            pop(staticcall(0, to, 0, 0, 0, 0))
-        }
-        uint256 gasBefore = gasleft();
-        bool done;
-        assembly ("memory-safe") {
-            done := call(gasLimit, to, 0, add(data, 0x20), mload(data), 0, 0)
-        }
-        result.gasUsed = uint64(gasBefore - gasleft());
-        result.status = done ? Status.Done : Status.Reverted;
-        // What is not copied costs nothing here.
-        bytes memory returned;
-        assembly ("memory-safe") {
-            let size := returndatasize()
-            if gt(size, maxReturn) { size := maxReturn }
-            returned := mload(0x40)
-            mstore(returned, size)
-            returndatacopy(add(returned, 0x20), 0, size)
-            mstore(0x40, and(add(add(returned, 0x3f), size), not(0x1f)))
-        }
-        result.data = returned;
-    }
-
-    function _slice(Call[] calldata calls, uint256 start, uint256 end) internal pure returns (Call[] memory slice) {
-        slice = new Call[](end - start);
-        for (uint256 i; i < slice.length; ++i) {
-            slice[i] = calls[start + i];
+            let result := mload(0x40)
+            let answer := add(result, 0x80)
+            let size := 0
+            mstore(result, NOT_RUN)
+            mstore(add(result, 0x20), 0)
+            mstore(add(result, 0x40), 0x60)
+            if isRun {
+                // A transaction finds its recipient warm. A call without gas makes it so, and does nothing else.
+                pop(staticcall(0, to, 0, 0, 0, 0))
+                calldatacopy(answer, data.offset, data.length)
+                let gasBefore := gas()
+                let isDone := call(gasLimit, to, 0, answer, data.length, 0, 0)
+                mstore(add(result, 0x20), sub(gasBefore, gas()))
+                mstore(result, iszero(isDone))
+                // What is not copied costs nothing here.
+                size := returndatasize()
+                if gt(size, maxReturn) { size := maxReturn }
+                returndatacopy(answer, 0, size)
+                mstore(add(answer, size), 0)
+            }
+            mstore(add(result, 0x60), size)
+            mstore(0x40, add(answer, and(add(size, 0x1f), not(0x1f))))
         }
     }
 
-    function _notRun(uint256 calls) internal pure returns (Result[] memory results) {
-        results = new Result[](calls);
-        for (uint256 i; i < calls; ++i) {
-            results[i].status = Status.NotRun;
+    /// @dev The calldata of `isolated` in memory, of which `start` and `end` are to be filled in: the list of calls follows as it
+    /// came, since all that it says of places is relative to its own.
+    function _inputOfIsolated(Call[] calldata calls, uint256 maxReturn)
+        internal
+        pure
+        returns (uint256 input, uint256 inputSize)
+    {
+        bytes4 selector = this.isolated.selector;
+        assembly ("memory-safe") {
+            input := mload(0x40)
+            let list := sub(calls.offset, 0x20)
+            let listSize := sub(calldatasize(), list)
+            mstore(input, selector)
+            mstore(add(input, 0x44), 0x80)
+            mstore(add(input, 0x64), maxReturn)
+            calldatacopy(add(input, 0x84), list, listSize)
+            inputSize := add(0x84, listSize)
+            mstore(0x40, and(add(add(input, inputSize), 0x1f), not(0x1f)))
         }
     }
 }

@@ -58,6 +58,17 @@ contract Target {
     }
 }
 
+/// @notice Answers with what it is sent, and reverts with it where the first byte is odd.
+contract Echo {
+    fallback() external {
+        assembly {
+            calldatacopy(0, 0, calldatasize())
+            if and(byte(0, calldataload(0)), 1) { revert(0, calldatasize()) }
+            return(0, calldatasize())
+        }
+    }
+}
+
 /// @notice Calls are tried from the keeper's account, measured, undone, and cannot harm each other.
 contract SimulatorTest is Test {
     uint256 private constant MAX_RETURN = 1024;
@@ -156,7 +167,7 @@ contract SimulatorTest is Test {
 
     function test_onlyTheAccountItselfIsolates() public {
         vm.expectRevert(ISimulator.OnlySelf.selector);
-        simulator.isolated(new ISimulator.Call[](0), MAX_RETURN);
+        simulator.isolated(0, 0, new ISimulator.Call[](0), MAX_RETURN);
     }
 
     /// @dev A keeper's own account has no code, and so accepts coins and unknown calls.
@@ -235,6 +246,33 @@ contract SimulatorTest is Test {
         assertEq(uint8(results[1].status), uint8(ISimulator.Status.Reverted));
         assertEq(results[0].data.length, copied);
         assertEq(results[1].data.length, copied);
+    }
+
+    /// @dev Lists of any shape, which `run` takes apart and puts together without the compiler's help.
+    function test_everyResultStandsWhereItsCallStands(bytes[] memory data, uint256 kept) public {
+        ISimulator.Call[] memory calls = new ISimulator.Call[](data.length);
+        address echo = address(new Echo());
+        for (uint256 i; i < data.length; ++i) {
+            calls[i] = ISimulator.Call({to: echo, gas: 100_000, keep: (kept >> i) & 1 == 1, data: data[i]});
+        }
+        ISimulator.Result[] memory results = _run(calls);
+        for (uint256 i; i < data.length; ++i) {
+            bool isOdd = data[i].length > 0 && uint8(data[i][0]) & 1 == 1;
+            assertEq(uint8(results[i].status), uint8(isOdd ? ISimulator.Status.Reverted : ISimulator.Status.Done));
+            assertEq(results[i].data, data[i]);
+        }
+    }
+
+    /// @dev As the compiler encodes it, to the last byte.
+    function test_theAnswerIsEncodedAsTheCompilerDoesIt(bytes[] memory data) public {
+        ISimulator.Call[] memory calls = new ISimulator.Call[](data.length);
+        for (uint256 i; i < data.length; ++i) {
+            calls[i] = ISimulator.Call({to: address(target), gas: 100_000, keep: false, data: data[i]});
+        }
+        (, bytes memory answer) = KEEPER.call(abi.encodeCall(ISimulator.run, (calls, MAX_RETURN)));
+        (ISimulator.Site memory site, ISimulator.Result[] memory results) =
+            abi.decode(answer, (ISimulator.Site, ISimulator.Result[]));
+        assertEq(answer, abi.encode(site, results));
     }
 
     function test_aReturnBombCostsTheRequestNothingBeyondItsGas() public {
