@@ -106,6 +106,8 @@ pub(super) struct State {
     changed: BTreeSet<Address>,
     /// Rows that the newest block changed, or that were read in it.
     touched: BTreeSet<(Address, usize)>,
+    /// Whether a block was refused after the newest one: what was forgotten on its account belongs to the next one's rows.
+    is_refused: bool,
     /// Those that could not be read in this block.
     unreadable: BTreeMap<(Address, usize), String>,
     tip: Option<Block>,
@@ -133,6 +135,7 @@ impl State {
             pending: BTreeSet::new(),
             changed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            is_refused: false,
             unreadable: BTreeMap::new(),
             tip: None,
             undo: VecDeque::new(),
@@ -284,10 +287,13 @@ impl State {
             return Err(ApplyError::NotNext { block: block.number, tip: tip.number });
         }
         let mut changes = Vec::new();
-        self.touched.clear();
+        if !std::mem::take(&mut self.is_refused) {
+            self.touched.clear();
+        }
         for (position, log) in logs.iter().enumerate() {
             if let Err(problem) = self.apply_log(log, &mut changes) {
                 self.revert(changes);
+                self.is_refused = true;
                 return Err(ApplyError::Inconsistent { position, problem });
             }
         }
@@ -691,6 +697,23 @@ mod tests {
         assert!(state.pending().is_empty());
         state.undo_to(2).unwrap();
         assert_eq!(state.pending().iter().copied().collect::<Vec<_>>(), [(account(3), 1)]);
+    }
+
+    #[test]
+    fn what_a_refused_block_had_forgotten_is_in_the_rows_of_the_next_one() {
+        let mut state = state();
+        state.apply(Block { number: 1, timestamp: 1 }, &[borrow(0, 3, 70, 70, 1)]).unwrap();
+        let known = Balance { tokens: U256::from(5), is_member: true, core: CoreAccount::default() };
+        state.set_balance(account(3), 1, Ok(known));
+        let mut rows: BTreeMap<_, _> = state.changed_rows().into_iter().collect();
+        let refused = [any_log(2, 1, 3, 5), borrow(0, 3, 0, 100, 1)];
+        state.apply(Block { number: 2, timestamp: 2 }, &refused).unwrap_err();
+        state.apply(Block { number: 2, timestamp: 2 }, &[]).unwrap();
+        rows.extend(state.changed_rows());
+        let mut restored = self::state();
+        restored.restore(state.tip().unwrap(), &rows.into_iter().collect::<Vec<_>>()).unwrap();
+        assert!(state.pending().contains(&(account(3), 1)));
+        assert_eq!(balances(&restored), balances(&state));
     }
 
     #[test]
