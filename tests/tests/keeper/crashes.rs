@@ -181,7 +181,7 @@ async fn an_account_of_venus_near_the_line_is_liquidated_by_what_one_request_of_
 /// for what the book reads and for what the protocol reads, at the same time, and for nothing after that.
 async fn one_request(lender: Lender, seed: u64) -> eyre::Result<()> {
     const REQUESTS: u64 = 2;
-    let mut crash = Crash::new(&[lender], Release::V3_0, seed).await?;
+    let mut crash = Box::pin(Crash::new(&[lender], Release::V3_0, seed)).await?;
     let provider = crash.protocols.suite.provider().clone();
     let proxy = Proxy::start(crash.protocols.suite.devnet.node.address()).await?;
     let setup = KeeperSetup { endpoints: vec![format!("url = \"{}\"", proxy.ws_url())], ..crash.setup() };
