@@ -34,8 +34,8 @@ pub struct Comparison {
     pub mismatches: Vec<Mismatch>,
 }
 
-/// Compares a book with the chain after a block: the totals of every market, every vault and job, and positions, all or as many as
-/// [`MAX_POSITIONS`]. Fails where no node answers.
+/// Compares a book with the chain after a block: the totals of every market, every vault and job, and positions: all, or of more than
+/// 10,000 as many by chance. Fails where no node answers.
 pub async fn compare_book<R: ChainReader + Clone>(
     reader: R,
     (core, jobs): (Address, Option<Address>),
