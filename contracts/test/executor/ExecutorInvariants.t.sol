@@ -2,9 +2,9 @@
 pragma solidity 0.8.37;
 
 import {IExecutor} from "plimsoll/interfaces/IExecutor.sol";
-import {IMorphoLiquidateCallback, IPreLiquidationCallback} from "plimsoll/executor/interfaces/IProtocols.sol";
 import {StandInPreLiquidationFactory} from "../support/StandInPreLiquidation.sol";
 import {ExecutorTest} from "./ExecutorTest.sol";
+import {LyingPreLiquidation} from "./LyingPreLiquidation.sol";
 
 /// @notice An oracle of a listed pre-liquidation contract that its stranger turns.
 contract TurningOracle {
@@ -35,24 +35,6 @@ contract TurningOracle {
         uint256 truth = TurningOracle(ORACLE).price();
         if (_mode == Mode.Low) return truth * 97 / 100;
         return _mode == Mode.Zero ? 0 : truth;
-    }
-}
-
-/// @notice Is called like a pre-liquidation contract, calls back by whatever name, and says what it likes. No factory has created
-/// it.
-contract LyingPreLiquidation {
-    address public immutable MORPHO;
-    bytes32 public immutable ID;
-
-    constructor(address morpho, bytes32 id) {
-        MORPHO = morpho;
-        ID = id;
-    }
-
-    function preLiquidate(address, uint256, uint256, bytes calldata data) external returns (uint256, uint256) {
-        IPreLiquidationCallback(msg.sender).onPreLiquidate(1, data);
-        IMorphoLiquidateCallback(msg.sender).onMorphoLiquidate(1, data);
-        return (1, 1);
     }
 }
 

@@ -5,25 +5,10 @@ import {IExecutor} from "plimsoll/interfaces/IExecutor.sol";
 import {IPreLiquidationCallback} from "plimsoll/executor/interfaces/IProtocols.sol";
 import {StandInPreLiquidation, StandInPreLiquidationFactory} from "../support/StandInPreLiquidation.sol";
 import {ExecutorTest} from "./ExecutorTest.sol";
+import {LyingPreLiquidation} from "./LyingPreLiquidation.sol";
 
 interface IAllowance {
     function allowance(address owner, address spender) external view returns (uint256);
-}
-
-/// @notice A contract that is called like a pre-liquidation contract, and lies.
-contract HostilePreLiquidation {
-    address public immutable MORPHO;
-    bytes32 public immutable ID;
-
-    constructor(address morpho, bytes32 id) {
-        MORPHO = morpho;
-        ID = id;
-    }
-
-    function preLiquidate(address, uint256, uint256, bytes calldata data) external returns (uint256, uint256) {
-        IPreLiquidationCallback(msg.sender).onPreLiquidate(1, data);
-        return (1, 1);
-    }
 }
 
 /// @notice Pre-liquidations of Morpho Blue, by a stand-in for its contracts: of accounts that have authorised one, by contracts
@@ -112,7 +97,7 @@ contract ExecutorPreLiquidationTest is ExecutorTest {
         address same = address(newPreLiquidation(strangers, 0.79e18, morphoMarket.oracle));
         authorise(BORROWER, same, true);
         address[3] memory others =
-            [address(new HostilePreLiquidation(address(morpho), morphoMarketId())), same, address(loanToken)];
+            [address(new LyingPreLiquidation(address(morpho), morphoMarketId())), same, address(loanToken)];
         for (uint256 i; i < others.length; ++i) {
             IExecutor.Item memory item = preItemOf(BORROWER, others[i], 1e15);
             vm.expectRevert(abi.encodeWithSelector(IExecutor.NotPreLiquidation.selector, others[i]));

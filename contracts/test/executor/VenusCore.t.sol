@@ -110,26 +110,8 @@ contract ExecutorVenusCoreTest is ExecutorVenusTest, VenusCorePool {
         executor.execute(job);
     }
 
-    function test_aLostRaceCostsLittle() public onVenus {
-        IExecutor.Job memory job = jobOf(BORROWER);
-        executor.execute(job);
-        // What the job expects is the debt before, which is even.
-        uint256 expected = 2 * uint256(job.items[0].maxRepay);
-        vm.expectRevert(
-            abi.encodeWithSelector(IExecutor.StaleDebt.selector, vUsd.borrowBalanceStored(BORROWER), expected)
-        );
-        executor.execute(job);
-        assertLe(vm.lastCallGas().gasTotalUsed, 45_000);
-    }
-
     function test_gasOfALiquidation() public onVenus {
-        address other = makeAddr("other");
-        oracle.set(PRICE);
-        open(other);
-        oracle.set(PRICE * 9 / 10);
-        executor.execute(jobOf(other));
-        executor.execute(jobOf(BORROWER));
-        uint256 gas = vm.lastCallGas().gasTotalUsed;
+        uint256 gas = gasOfALiquidation();
         emit log_named_uint("Venus, core pool", gas);
         assertLe(gas, 750_000);
     }

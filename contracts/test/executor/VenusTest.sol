@@ -91,6 +91,30 @@ abstract contract ExecutorVenusTest is CoreTest, UniswapV2, UniswapV3, VenusPool
         return abi.encode(IExecutor.CompoundLoan(debtMarket, collateralMarket, borrower, minBorrow, byLiquidator()));
     }
 
+    /// @dev A lost race is noticed before anything is bought.
+    function test_aLostRaceCostsLittle() public onVenus {
+        IExecutor.Job memory job = jobOf(BORROWER);
+        executor.execute(job);
+        // What the job expects is the debt before, which is even.
+        uint256 expected = 2 * uint256(job.items[0].maxRepay);
+        vm.expectRevert(
+            abi.encodeWithSelector(IExecutor.StaleDebt.selector, vUsd.borrowBalanceStored(BORROWER), expected)
+        );
+        executor.execute(job);
+        assertLe(vm.lastCallGas().gasTotalUsed, 45_000);
+    }
+
+    /// @dev Gas of a liquidation by an executor that has approved the protocol before.
+    function gasOfALiquidation() internal returns (uint256) {
+        address other = makeAddr("other");
+        oracle.set(PRICE);
+        open(other);
+        oracle.set(PRICE * 9 / 10);
+        executor.execute(jobOf(other));
+        executor.execute(jobOf(BORROWER));
+        return vm.lastCallGas().gasTotalUsed;
+    }
+
     function assertNothingLeft() internal view {
         assertEq(loanToken.balanceOf(address(executor)), 0);
         assertEq(collateralToken.balanceOf(address(executor)), 0);

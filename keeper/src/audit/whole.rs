@@ -30,7 +30,7 @@ pub struct Comparison {
     pub compared: usize,
     /// Number of positions of the book.
     pub positions: usize,
-    /// What differs.
+    /// Differences between the book and the chain.
     pub mismatches: Vec<Mismatch>,
 }
 

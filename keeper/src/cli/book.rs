@@ -1,6 +1,9 @@
 //! A book that a command follows up to the newest block.
 
+use std::sync::Arc;
+
 use eyre::bail;
+use plimsoll_chain::endpoint::Endpoint;
 use tokio::time::{Duration, timeout};
 
 use crate::{
@@ -46,6 +49,11 @@ pub(super) async fn follow_to_head(stream: &mut Stream, book: &mut Book) -> eyre
             Step::Resync(reason) => return Ok(FollowResult::DoesNotFit(reason.to_string())),
         }
     }
+}
+
+/// Lists nodes for an error.
+pub(super) fn names(nodes: &[Arc<Endpoint>]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Describes the state of every node, for when no block arrives.

@@ -5,13 +5,12 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use alloy::primitives::U256;
 use eyre::{bail, ensure, eyre};
-use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_contracts::{MarketId, quantity::Decimal};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{
-    book::{FollowResult, TIMEOUT, follow_to_head},
+    book::{FollowResult, TIMEOUT, follow_to_head, names},
     running::RunningKeeper,
 };
 use crate::{
@@ -160,8 +159,4 @@ async fn checkpoint(config: &Config, followed: &Followed) -> Option<(Book, Check
         book.map(|book| (book, tip))
     };
     store.checkpoint.load(restore).await.ok().flatten().flatten()
-}
-
-fn names(endpoints: &[Arc<Endpoint>]) -> String {
-    endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

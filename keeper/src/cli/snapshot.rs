@@ -9,7 +9,7 @@ use plimsoll_protocols::Deployment;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::book::{FollowResult, TIMEOUT, follow_to_head};
+use super::book::{FollowResult, TIMEOUT, follow_to_head, names};
 use crate::{
     audit::{Comparison, compare_book},
     book::{Block, Book, Row},
@@ -166,10 +166,6 @@ fn listed(differences: &[impl ToString]) -> String {
         texts.push(format!("{further} more"));
     }
     texts.join("; ")
-}
-
-fn names(nodes: &[Arc<Endpoint>]) -> String {
-    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Asks one node after another for the hash of a block.

@@ -42,7 +42,8 @@ pub enum ControlError {
     NoResponse,
     /// The keeper did not respond in time.
     #[error(
-        "the keeper that runs with the store {} has not answered for {secs} s: it hangs or was stopped (SIGSTOP). See its log; if it          goes on, it may still carry the command out",
+        "the keeper that runs with the store {} has not answered for {secs} s: it hangs or was stopped (SIGSTOP). See its log; if it \
+         goes on, it may still carry the command out",
         .folder.display()
     )]
     TimedOut {

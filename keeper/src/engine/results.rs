@@ -1,7 +1,8 @@
 //! What mined transactions earned and cost, written to the store for the report.
 //!
 //! After a restart the sender reports again what was mined before it and is not final. The results in the store tell which
-//! of that is known: it is shown, and not logged, measured or written a second time.
+//! of that is known: it is shown, and not logged, measured or written a second time. What a reorg moved to another block meanwhile
+//! cost something else there, and is news.
 
 use std::{
     collections::VecDeque,
@@ -33,8 +34,8 @@ const MAX_KNOWN: usize = 1_024;
 /// Writes results to the store, one after another, and reads the block of each for its time and base fee.
 #[derive(Debug)]
 pub(super) struct ResultsRecorder {
-    /// Intents with a result, and their transactions, the oldest first.
-    known: VecDeque<(u64, B256)>,
+    /// Intents with a result, and their transactions and blocks, the oldest first.
+    known: VecDeque<(u64, B256, u64)>,
     changes: UnboundedSender<Change>,
     task: JoinHandle<()>,
 }
@@ -61,7 +62,7 @@ impl ResultsRecorder {
     /// Starts a task that writes to `records`, whose newest results are known from the start. Fails if they cannot be read.
     pub(super) async fn start(records: Records, reader: StreamReader) -> Result<Self, StoreError> {
         let mut known: VecDeque<_> =
-            records.newest_results(MAX_KNOWN).await?.iter().map(|row| (row.intent, row.hash)).collect();
+            records.newest_results(MAX_KNOWN).await?.iter().map(|row| (row.intent, row.hash, row.block)).collect();
         known.make_contiguous().reverse();
         let (changes, receiver) = mpsc::unbounded_channel();
         Ok(Self { known, changes, task: tokio::spawn(record(receiver, records, reader)) })
@@ -69,14 +70,14 @@ impl ResultsRecorder {
 
     /// Whether a report says of a transaction that it was mined, and its result is known.
     pub(super) fn is_known(&self, report: &Report) -> bool {
-        report.outcome.receipt().is_some_and(|receipt| self.known.contains(&(report.id, receipt.inclusion.hash)))
+        report.outcome.receipt().is_some_and(|receipt| self.known.contains(&place_of(report.id, receipt)))
     }
 
     /// Records a report after which other transactions are mined than before. `ledger` knows its result.
     pub(super) fn on_report(&mut self, config: &Config, ledger: &Ledger, report: &Report) {
-        self.known.retain(|(intent, _)| *intent != report.id);
+        self.known.retain(|(intent, ..)| *intent != report.id);
         if let Some(receipt) = report.outcome.receipt() {
-            self.known.push_back((report.id, receipt.inclusion.hash));
+            self.known.push_back(place_of(report.id, receipt));
             if self.known.len() > MAX_KNOWN {
                 self.known.pop_front();
             }
@@ -109,6 +110,10 @@ impl ResultsRecorder {
             error!("results not written");
         }
     }
+}
+
+const fn place_of(intent: u64, receipt: &Receipt) -> (u64, B256, u64) {
+    (intent, receipt.inclusion.hash, receipt.inclusion.block)
 }
 
 /// The row of a mined transaction, without what its block and its gain say.

@@ -337,7 +337,7 @@ pub(super) fn is_renewal_due(folder: &Folder, identity: &Identity) -> Result<boo
     is_file_renewal_due(&folder.file(KIND.name), &KIND, identity)
 }
 
-/// Returns the same of another protocol's checkpoint.
+/// Returns whether [`Checkpoint::of_protocol`] would upgrade a protocol's file or set it aside. Fails as it does.
 pub(super) fn is_protocol_renewal_due(
     folder: &Folder,
     identity: &Identity,

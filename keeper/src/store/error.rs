@@ -135,9 +135,9 @@ pub enum StoreError {
     /// A file outside of the store cannot be written.
     #[error("{} cannot be written: {source}", .path.display())]
     Unwritable {
-        /// The file.
+        /// Path of the file to be written.
         path: PathBuf,
-        /// The operating system's error.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// A file to be written is there already.
@@ -154,7 +154,8 @@ pub enum StoreError {
     },
     /// The folder has no journal.
     #[error(
-        "there is no {}: no keeper has run with this store yet, or `folder` in [store] names another one; --config names the          configuration",
+        "there is no {}: no keeper has run with this store yet, or `folder` in [store] names another one; --config names the \
+         configuration",
         .path.display()
     )]
     NoJournal {

@@ -81,7 +81,7 @@ pub enum DueChange {
     UpgradeJournal,
     /// The checkpoint is upgraded or set aside for a new one; the book may be read from the chain again.
     RenewCheckpoint,
-    /// The same of another protocol's checkpoint, with the name of the protocol.
+    /// The checkpoint of the named protocol is upgraded or set aside; its logs may be read again.
     RenewProtocol(String),
 }
 

@@ -3,8 +3,8 @@
 //!
 //! A snapshot is two lines of text and the files that the second one lists, one after another. The first line has the
 //! digest of the second, which has the length and the digest of each file. So a snapshot that was cut off or altered is
-//! refused before anything in the store is changed. The digests protect against damage and not against whoever makes a
-//! snapshot: what it says is compared with the chain besides, by the command that imports it.
+//! refused before anything in the store is changed. The digests protect against damage, and not against a forger: what a
+//! snapshot says is compared with the chain besides, by the command that imports it.
 
 use std::{
     fs::{self, File},
@@ -39,9 +39,9 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// A checkpoint that a snapshot can have.
 #[derive(Debug, Clone, Copy)]
 pub enum Checkpointed<'a> {
-    /// The book.
+    /// Checkpoint of the book.
     Book,
-    /// Another protocol.
+    /// Checkpoint of another protocol.
     Protocol(&'a Deployment),
 }
 

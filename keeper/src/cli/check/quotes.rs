@@ -110,9 +110,8 @@ fn ends(route: &SwapRoute) -> [Address; 2] {
     [path.get(..TOKEN_BYTES), path.get(last..)].map(|token| token.map(Address::from_slice).unwrap_or_default())
 }
 
-/// Sells an amount through the pools of a route, one after the other. Fails if the node does not respond.
-/// Warns a keeper that sends bundles of markets in which a bid cannot be a share of the profit that is really made, because that is in another
-/// token than the wrapped coin.
+/// Warns a keeper that sends bundles of markets in which a bid cannot be a share of the profit that is really made, because that
+/// is in another token than the wrapped coin.
 pub(super) fn bids(report: &mut CheckReport, config: &Config) {
     let Some(coin) = config.tokens.wrapped_coin() else { return };
     let with_route = |market: &&MarketSettings| market.enabled && market.route.is_some();
@@ -135,6 +134,7 @@ pub(super) fn bids(report: &mut CheckReport, config: &Config) {
     }
 }
 
+/// Sells an amount through the pools of a route, one after the other. Fails if the node does not respond.
 async fn quote(config: &Config, node: &Node, route: &SwapRoute, amount: U256) -> Result<Quote, ChainError> {
     let mut amount = amount;
     let mut path = &route.path[..];
