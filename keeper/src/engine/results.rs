@@ -184,7 +184,23 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::fixture::receipt;
+    use crate::view::fixture::{Fixture, receipt};
+
+    #[tokio::test]
+    async fn a_result_is_known_in_its_block_alone() {
+        let fixture = Fixture::new(&[]);
+        let (changes, _received) = mpsc::unbounded_channel();
+        let known = VecDeque::from([place_of(7, &receipt(1, 5, true))]);
+        let mut recorder = ResultsRecorder { known, changes, task: tokio::spawn(async {}) };
+        let mined_in = |block| fixture.report(7, Outcome::Mined(receipt(1, block, true)));
+        assert!(recorder.is_known(&mined_in(5)));
+        // A reorg while the keeper was away.
+        assert!(!recorder.is_known(&mined_in(6)));
+        recorder.on_report(&fixture.config, &Ledger::default(), &mined_in(6));
+        assert!(recorder.is_known(&mined_in(6)) && !recorder.is_known(&mined_in(5)));
+        recorder.on_report(&fixture.config, &Ledger::default(), &fixture.report(7, Outcome::Reorged));
+        assert!(!recorder.is_known(&mined_in(6)));
+    }
 
     #[test]
     fn gas_and_tip_add_up_to_the_fee() {
