@@ -1,9 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Test} from "forge-std/Test.sol";
 import {IExecutor} from "plimsoll/interfaces/IExecutor.sol";
 import {IGasCharge} from "plimsoll/interfaces/IGasCharge.sol";
 import {ExecutorTest} from "./ExecutorTest.sol";
+
+/// @notice Executes a job at a price of gas and measures the call. Where each call of a test is a transaction of its own
+/// (`--isolate`), that transaction's price is 0 until it is set inside of it, and its gas is not that of the call alone.
+contract MeasuringKeeper is Test {
+    function execute(IExecutor executor, IExecutor.Job calldata job, uint256 price)
+        external
+        returns (bool done, bytes memory answer, uint256 used)
+    {
+        vm.txGasPrice(price);
+        bytes memory call = abi.encodeCall(IExecutor.execute, (job));
+        uint256 gas = gasleft();
+        (done, answer) = address(executor).call(call);
+        used = gas - gasleft();
+    }
+}
 
 /// @notice The charge for gas, the builder's share, and what a job must be.
 contract ExecutorChargeTest is ExecutorTest {
@@ -13,6 +29,8 @@ contract ExecutorChargeTest is ExecutorTest {
     uint256 private constant UNMEASURED = 60_000;
 
     address private constant BUILDER = address(0xb111de5);
+
+    MeasuringKeeper private immutable MEASURING = new MeasuringKeeper();
 
     function setUp() public override {
         super.setUp();
@@ -46,14 +64,16 @@ contract ExecutorChargeTest is ExecutorTest {
     function test_E5_theSameBytesAreGuardedAtEveryPrice(uint256 price) public {
         price = bound(price, 1, 1e15);
         IExecutor.Job memory job = _unreachable();
-        uint256 gas = _required(job, 1);
-        assertEq(_required(job, price), gas * price);
+        (uint256 gas,) = _charged(job, 1);
+        (uint256 charged,) = _charged(job, price);
+        assertGt(gas, 0);
+        assertEq(charged, gas * price);
     }
 
     function test_allGasUpToTheGuardIsMeasured() public {
         IExecutor.Job memory job = _unreachable();
-        uint256 charged = _required(job, 1);
-        uint256 used = vm.lastCallGas().gasTotalUsed;
+        (uint256 charged, uint256 used) = _charged(job, 1);
+        assertGt(charged, 0);
         assertLe(charged, used);
         assertLe(used, charged + UNMEASURED);
     }
@@ -64,14 +84,13 @@ contract ExecutorChargeTest is ExecutorTest {
         price = bound(price, 0, 1e12);
         job.unitsPerWeiX96 = uint128(bound(rate, 0, ONE));
         (job.minProfit, job.gasOverhead) = (bound(minProfit, 0, 0.2e18), UNMEASURED);
-        vm.txGasPrice(price);
-        vm.prank(KEEPER);
-        try executor.execute(job) returns (IExecutor.Outcome memory outcome) {
-            uint256 cost = vm.lastCallGas().gasTotalUsed * price * job.unitsPerWeiX96;
-            assertGe(outcome.profit, job.minProfit + cost / ONE);
-            assertEq(coin.balanceOf(TREASURY), outcome.profit);
-        } catch (bytes memory reason) {
-            assertEq(bytes4(reason), IGasCharge.ProfitTooLow.selector);
+        (bool done, bytes memory answer, uint256 used) = MEASURING.execute(executor, job, price);
+        if (done) {
+            uint256 profit = abi.decode(answer, (IExecutor.Outcome)).profit;
+            assertGe(profit, job.minProfit + used * price * job.unitsPerWeiX96 / ONE);
+            assertEq(coin.balanceOf(TREASURY), profit);
+        } else {
+            assertEq(bytes4(answer), IGasCharge.ProfitTooLow.selector);
             assertEq(coin.balanceOf(TREASURY), 0);
         }
     }
@@ -258,18 +277,16 @@ contract ExecutorChargeTest is ExecutorTest {
         (job.unitsPerWeiX96, job.extraWei) = (ONE, 2 ** 100);
     }
 
-    /// @dev What is charged for gas at this price, as the refusal says.
-    function _required(IExecutor.Job memory job, uint256 price) private returns (uint256 required) {
-        vm.txGasPrice(price);
-        vm.prank(KEEPER);
-        try executor.execute(job) {
-            fail();
-        } catch (bytes memory reason) {
-            assertEq(bytes4(reason), IGasCharge.ProfitTooLow.selector);
-            assembly ("memory-safe") {
-                required := mload(add(reason, 0x44))
-            }
-            required -= job.extraWei;
+    /// @dev What is charged for gas at this price, as the refusal says, and the gas of the call.
+    function _charged(IExecutor.Job memory job, uint256 price) private returns (uint256 charged, uint256 used) {
+        bool done;
+        bytes memory answer;
+        (done, answer, used) = MEASURING.execute(executor, job, price);
+        assertFalse(done);
+        assertEq(bytes4(answer), IGasCharge.ProfitTooLow.selector);
+        assembly ("memory-safe") {
+            charged := mload(add(answer, 0x44))
         }
+        charged -= job.extraWei;
     }
 }
