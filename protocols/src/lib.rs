@@ -24,5 +24,6 @@ pub use lot::{Expected, LeastBonus, Loan, Lot, leading_digits};
 pub use protocol::{
     Answer, ApplyError, Block, Call, CallFailure, FurtherBalance, HEALTHY, IdentityError, Liquidation, LogFilter,
     MAX_UNDO, NATIVE_COIN, Observed, PositionSummary, Protocol, Size, TotalsDifference, UndoError, UnpricedMarket,
+    wrapped,
 };
 pub use rows::{RestoreError, Row};

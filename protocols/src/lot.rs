@@ -18,9 +18,10 @@ pub struct Lot {
     pub market: B256,
     /// The borrower.
     pub account: Address,
-    /// The collateral token, as the liquidator receives it in the end: never a receipt for it.
+    /// The collateral token, as the liquidator receives it in the end: never a receipt for it. [`NATIVE_COIN`](crate::NATIVE_COIN)
+    /// of the chain's own coin.
     pub collateral: Address,
-    /// The debt token, as the liquidator pays it.
+    /// The debt token, as the liquidator pays it; the same of the chain's own coin.
     pub debt: Address,
     /// What the largest liquidation that the protocol allows does.
     pub whole: Liquidation,

@@ -20,6 +20,12 @@ pub const HEALTHY: U256 = uint!(1_000_000_000_000_000_000_U256);
 /// Stands for the chain's own coin where a token is named.
 pub const NATIVE_COIN: Address = Address::ZERO;
 
+/// Returns a token, or the one that wraps the chain's own coin where that is named.
+#[must_use]
+pub fn wrapped(token: Address, wrapped_coin: Address) -> Address {
+    if token == NATIVE_COIN { wrapped_coin } else { token }
+}
+
 /// A block that logs belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {

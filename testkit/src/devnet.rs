@@ -175,6 +175,17 @@ impl Devnet {
         self.deploy("TestToken", (name, U256::from(decimals)).abi_encode_params()).await
     }
 
+    /// Lets a test token of 18 decimals wrap the chain's coin, too: it gets the code for that, and coins for all that is minted.
+    ///
+    /// # Errors
+    /// When a transaction fails.
+    pub async fn wrap_coin(&self, token: Address) -> eyre::Result<()> {
+        let wrapper = self.deploy("WrappedCoin", "wrapped coin".abi_encode()).await?;
+        self.provider().anvil_set_code(token, self.provider().get_code_at(wrapper).await?).await?;
+        self.provider().anvil_set_balance(token, U256::from(u128::MAX)).await?;
+        Ok(())
+    }
+
     /// Mints `amount` of a test token for an account of the node and approves `spender` for it.
     ///
     /// # Errors

@@ -24,6 +24,9 @@ use crate::{
 const PACKAGE: &str = "tools/venus/node_modules/@venusprotocol/venus-protocol";
 /// Dividing the year into few blocks makes interest show after few blocks.
 const BLOCKS_PER_YEAR: u64 = 10_000;
+/// Creation code of an oracle: a call with two words sets the price of the market that the first one names, and one with one
+/// word returns it.
+const ORACLE: Bytes = bytes!("601a600a5f39601a5ff336602410601157600435545f5260205ff35b6024356004355500");
 /// Gas limit of a transaction: the comptroller's code is long.
 const GAS: u64 = 10_000_000;
 
@@ -85,7 +88,7 @@ sol! {
     }
 
     interface ISimpleOracle {
-        function setDirectPrice(address asset, uint256 price) external;
+        function setDirectPrice(address market, uint256 price) external;
     }
 }
 
@@ -102,6 +105,8 @@ pub struct VenusCore {
     pub vai: Address,
     /// The markets, in the order of the listings.
     pub markets: Vec<VenusMarket>,
+    /// The token that wraps the chain's own coin, if its market lends the coin itself.
+    pub wrapped_coin: Option<Address>,
 }
 
 /// Returns whether the package is installed.
@@ -122,8 +127,21 @@ impl VenusCore {
     /// # Errors
     /// When the package is not installed, or a transaction fails.
     pub async fn deploy(devnet: &Devnet, listings: &[Listing]) -> eyre::Result<Self> {
+        Self::deploy_with_coin(devnet, listings, None).await
+    }
+
+    /// Deploys a pool as [`VenusCore::deploy`] does, in which the market of the token that wraps the chain's own coin lends the
+    /// coin itself.
+    ///
+    /// # Errors
+    /// As [`VenusCore::deploy`].
+    pub async fn deploy_with_coin(
+        devnet: &Devnet,
+        listings: &[Listing],
+        wrapped_coin: Option<Address>,
+    ) -> eyre::Result<Self> {
         let helper = create(devnet, ANSWERS_ONE).await?;
-        let oracle = create(devnet, code("test/SimplePriceOracle", Vec::new())?).await?;
+        let oracle = create(devnet, ORACLE).await?;
         let bounded = create(devnet, bounded_oracle(oracle)).await?;
         let lens = create(devnet, code("Lens/ComptrollerLens", Vec::new())?).await?;
         // The facets in one contract, as the package has them for tests.
@@ -147,13 +165,13 @@ impl VenusCore {
         let rates = [2, 10, 200, 80].map(percent);
         let rates = (rates[0], rates[1], rates[2], rates[3], U256::from(BLOCKS_PER_YEAR)).abi_encode();
         let rate_model = create(devnet, code("InterestRateModels/JumpRateModel", rates)?).await?;
-        let mut core = Self { comptroller, oracle, liquidator: Address::ZERO, vai, markets: Vec::new() };
-        core.liquidator = core.deploy_liquidator(devnet, 50).await?;
-        send(devnet, comptroller, &ICore::_setLiquidatorContractCall { liquidator: core.liquidator }).await?;
+        let mut core = Self { comptroller, oracle, liquidator: Address::ZERO, vai, markets: Vec::new(), wrapped_coin };
         for listing in listings {
             core.list(devnet, listing, [helper, rate_model]).await?;
         }
         ensure!(core.markets.len() == listings.len(), "a market is missing");
+        core.liquidator = core.deploy_liquidator(devnet, 50).await?;
+        send(devnet, comptroller, &ICore::_setLiquidatorContractCall { liquidator: core.liquidator }).await?;
         Ok(core)
     }
 
@@ -163,7 +181,9 @@ impl VenusCore {
     /// When a transaction fails.
     pub async fn deploy_liquidator(&self, devnet: &Devnet, share: u64) -> eyre::Result<Address> {
         let helper = create(devnet, ANSWERS_ONE).await?;
-        let liquidator = code("Liquidator/Liquidator", (self.comptroller, helper, helper).abi_encode())?;
+        let of_coin = self.markets.iter().find(|market| Some(market.token) == self.wrapped_coin);
+        let (coin_market, wrapped) = of_coin.map_or((helper, helper), |market| (market.address, market.token));
+        let liquidator = code("Liquidator/Liquidator", (self.comptroller, coin_market, wrapped).abi_encode())?;
         let liquidator = clone_of(devnet, create(devnet, liquidator).await?).await?;
         let initialize = ILiquidatorAdministration::initializeCall {
             treasuryPercent: percent(share),
@@ -182,14 +202,19 @@ impl VenusCore {
     ) -> eyre::Result<()> {
         let (owner, comptroller) = (devnet.deployer(), self.comptroller);
         let Listing { token, decimals, price, factors } = *listing;
-        let set = ISimpleOracle::setDirectPriceCall { asset: token, price: oracle_price(price * 100, decimals) };
-        send(devnet, self.oracle, &set).await?;
         // A whole market token is worth a whole token at first.
         let exchange_rate = U256::from(10).pow(U256::from(18 + decimals - MARKET_DECIMALS));
-        let arguments =
-            (token, comptroller, rate_model, exchange_rate, "market", "market", U256::from(MARKET_DECIMALS), owner);
-        let market = code("Tokens/VTokens/VBep20Immutable", arguments.abi_encode_params())?;
+        let places = U256::from(MARKET_DECIMALS);
+        let market = if Some(token) == self.wrapped_coin {
+            let arguments = (comptroller, rate_model, exchange_rate, "market", "market", places, owner);
+            code("Tokens/VTokens/VBNB", arguments.abi_encode_params())?
+        } else {
+            let arguments = (token, comptroller, rate_model, exchange_rate, "market", "market", places, owner);
+            code("Tokens/VTokens/VBep20Immutable", arguments.abi_encode_params())?
+        };
         let address = create(devnet, market).await?;
+        let set = ISimpleOracle::setDirectPriceCall { market: address, price: oracle_price(price * 100, decimals) };
+        send(devnet, self.oracle, &set).await?;
         send(devnet, address, &IMarketAdministration::setAccessControlManagerCall { accessControl: helper }).await?;
         send(devnet, address, &IMarketAdministration::setProtocolShareReserveCall { reserve: helper }).await?;
         let delta = U256::from(BLOCKS_PER_YEAR);
@@ -247,7 +272,7 @@ impl VenusCore {
     /// Returns the call that sets a token's price, in hundredths of dollars for a whole token.
     #[must_use]
     pub fn price_call(&self, market: &VenusMarket, cents: u64) -> impl SolCall + use<> {
-        ISimpleOracle::setDirectPriceCall { asset: market.token, price: oracle_price(cents, market.decimals) }
+        ISimpleOracle::setDirectPriceCall { market: market.address, price: oracle_price(cents, market.decimals) }
     }
 }
 

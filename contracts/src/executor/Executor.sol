@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {IExecutor} from "../interfaces/IExecutor.sol";
 import {IGasCharge} from "../interfaces/IGasCharge.sol";
-import {IWrappedCoin} from "../interfaces/IWrappedCoin.sol";
 import {Tokens} from "../libraries/Tokens.sol";
 import {GasCharge} from "../periphery/libraries/GasCharge.sol";
 import {Pools} from "./Pools.sol";
@@ -25,18 +24,17 @@ contract Executor is IExecutor, IGasCharge, Protocols {
     /// @dev Enough for a builder's contract that logs what it receives.
     uint256 private constant BUILDER_GAS = 10_000;
 
-    IWrappedCoin private immutable WRAPPED_COIN;
-
     bool private transient _entered;
 
-    constructor(address wrappedCoin_, Target[] memory targets, Venue[] memory venues) Protocols(targets) Pools(venues) {
-        if (wrappedCoin_.code.length == 0) revert NoCode(wrappedCoin_);
-        WRAPPED_COIN = IWrappedCoin(wrappedCoin_);
-    }
+    constructor(address wrappedCoin_, Target[] memory targets, Venue[] memory venues)
+        Protocols(wrappedCoin_, targets)
+        Pools(venues)
+    {}
 
-    /// @dev Coins come from unwrapping only.
+    /// @dev Coins come from unwrapping, and from a market whose receipts are being redeemed for them. Markets send them with
+    /// 2,300 gas, which suffices for transient storage.
     receive() external payable {
-        if (msg.sender != address(WRAPPED_COIN)) revert UnexpectedCoins(msg.sender);
+        if (msg.sender != address(WRAPPED_COIN) && msg.sender != _payer) revert UnexpectedCoins(msg.sender);
     }
 
     /// @inheritdoc IExecutor

@@ -4,12 +4,14 @@ pragma solidity 0.8.37;
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 import {IExecutor} from "../interfaces/IExecutor.sol";
 import {IPlimsoll} from "../interfaces/IPlimsoll.sol";
+import {IWrappedCoin} from "../interfaces/IWrappedCoin.sol";
 import {ILiquidateCallback} from "../interfaces/IPlimsollCallbacks.sol";
 import {Tokens} from "../libraries/Tokens.sol";
 import {Pools} from "./Pools.sol";
 import {
     IAaveV3Pool,
     IAllowances,
+    ICoinMarket,
     IComptroller,
     ICompoundLiquidator,
     ICompoundMarket,
@@ -50,6 +52,8 @@ abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallba
         bytes data;
     }
 
+    IWrappedCoin internal immutable WRAPPED_COIN;
+
     /// @dev The kind above the address; 0 where there is none.
     uint256 private immutable TARGET_0;
     uint256 private immutable TARGET_1;
@@ -60,11 +64,15 @@ abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallba
     uint256 private immutable TARGET_6;
     uint256 private immutable TARGET_7;
 
+    /// @dev The market whose receipts are being redeemed for coins.
+    address internal transient _payer;
     /// @dev The result of a liquidation inside a pool's callback, which can return nothing.
     uint256 private transient _repaid;
     uint256 private transient _seized;
 
-    constructor(IExecutor.Target[] memory targets) {
+    constructor(address wrappedCoin_, IExecutor.Target[] memory targets) {
+        if (wrappedCoin_.code.length == 0) revert IExecutor.NoCode(wrappedCoin_);
+        WRAPPED_COIN = IWrappedCoin(wrappedCoin_);
         if (targets.length > MAX_LISTED) revert IExecutor.TooMany(targets.length);
         TARGET_0 = _packTarget(targets, 0);
         TARGET_1 = _packTarget(targets, 1);
@@ -221,8 +229,16 @@ abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallba
         IExecutor.CompoundLoan memory loan = abi.decode(purchase.data, (IExecutor.CompoundLoan));
         _requireListed(purchase.target.account, loan.debtMarket);
         _requireListed(purchase.target.account, loan.collateralMarket);
+        uint256 value;
+        if (loan.debtInCoin) {
+            _requireWrappedCoin(purchase.debt);
+            value = purchase.amount;
+            WRAPPED_COIN.withdraw(value);
+        }
         if (loan.byLiquidator) {
-            _liquidateByLiquidator(purchase, loan);
+            _liquidateByLiquidator(purchase, loan, value);
+        } else if (loan.debtInCoin) {
+            ICoinMarket(loan.debtMarket).liquidateBorrow{value: value}(loan.borrower, loan.collateralMarket);
         } else {
             _allow(purchase.debt, loan.debtMarket, purchase.amount);
             _requireDone(
@@ -230,20 +246,41 @@ abstract contract Protocols is Pools, ILiquidateCallback, IMorphoLiquidateCallba
             );
         }
         uint256 receipts = loan.collateralMarket.balanceOrZero(address(this));
-        _requireDone(ICompoundMarket(loan.collateralMarket).redeem(receipts));
+        if (loan.collateralInCoin) {
+            _requireWrappedCoin(purchase.collateral);
+            _redeemForCoins(loan.collateralMarket, receipts);
+        } else {
+            _requireDone(ICompoundMarket(loan.collateralMarket).redeem(receipts));
+        }
     }
 
     /// @dev Only the contract that the listed comptroller names is called. Another may be named at any time, so it is approved
     /// for this repayment alone.
-    function _liquidateByLiquidator(Purchase memory purchase, IExecutor.CompoundLoan memory loan) private {
+    /// @param value coins to repay; 0 if it pulls tokens
+    function _liquidateByLiquidator(Purchase memory purchase, IExecutor.CompoundLoan memory loan, uint256 value)
+        private
+    {
         address liquidator = IComptroller(purchase.target.account).liquidatorContract();
         if (liquidator.code.length == 0) revert IExecutor.NoCode(liquidator);
-        SafeTransferLib.safeApproveWithRetry(purchase.debt, liquidator, purchase.amount);
-        ICompoundLiquidator(liquidator)
-            .liquidateBorrow(loan.debtMarket, loan.borrower, purchase.amount, loan.collateralMarket);
-        if (IAllowances(purchase.debt).allowance(address(this), liquidator) != 0) {
+        if (value == 0) SafeTransferLib.safeApproveWithRetry(purchase.debt, liquidator, purchase.amount);
+        ICompoundLiquidator(liquidator).liquidateBorrow{value: value}(
+            loan.debtMarket, loan.borrower, purchase.amount, loan.collateralMarket
+        );
+        if (value == 0 && IAllowances(purchase.debt).allowance(address(this), liquidator) != 0) {
             SafeTransferLib.safeApproveWithRetry(purchase.debt, liquidator, 0);
         }
+    }
+
+    /// @dev The market may send coins and nothing else: it is not awaited as a pool is, whose callback is paid.
+    function _redeemForCoins(address market, uint256 receipts) private {
+        _payer = market;
+        _requireDone(ICompoundMarket(market).redeem(receipts));
+        _payer = address(0);
+        WRAPPED_COIN.deposit{value: address(this).balance}();
+    }
+
+    function _requireWrappedCoin(address token) private view {
+        if (token != address(WRAPPED_COIN)) revert IExecutor.NotWrappedCoin(token);
     }
 
     function _requireListed(address comptroller, address market) private view {

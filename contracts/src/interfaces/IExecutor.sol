@@ -132,12 +132,16 @@ interface IExecutor {
     /// @param minBorrow the item is stale if the borrower's stored balance is less; 0 does not ask
     /// @param byLiquidator whether the contract liquidates that the comptroller names by `liquidatorContract()`, as in Venus'
     /// core pool, where the markets refuse everybody else
+    /// @param debtInCoin whether the market of the debt lends the chain's own coin: the item's debt is the wrapped coin
+    /// @param collateralInCoin whether the receipts are of coins, which are wrapped: the item's collateral is the wrapped coin
     struct CompoundLoan {
         address debtMarket;
         address collateralMarket;
         address borrower;
         uint256 minBorrow;
         bool byLiquidator;
+        bool debtInCoin;
+        bool collateralInCoin;
     }
 
     /// @notice The arguments of a call.
@@ -215,7 +219,7 @@ interface IExecutor {
     error UnexpectedCallback(address caller);
     /// @notice The callee returned without calling back.
     error NoCallback(address callee);
-    /// @notice Coins are accepted from the wrapped coin only.
+    /// @notice Coins are accepted from the wrapped coin, and from a market of coins while its receipts are redeemed.
     error UnexpectedCoins(address from);
     /// @notice The builder's share is more than 10,000 basis points, or the profit token is not the wrapped coin.
     error InvalidBuilderShare(uint16 shareBps, address profitToken);
@@ -235,6 +239,8 @@ interface IExecutor {
     error StaleDebt(uint256 owed, uint256 expected);
     /// @notice The comptroller does not list this market.
     error MarketNotListed(address market);
+    /// @notice Debt or collateral in the chain's own coin, and the item's token is not the wrapped coin.
+    error NotWrappedCoin(address token);
     /// @notice The factory has not created this contract.
     error NotPreLiquidation(address account);
     /// @notice A fork of Compound v2 refused by a code, as older ones do instead of reverting.

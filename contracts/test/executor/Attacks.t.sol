@@ -144,6 +144,31 @@ contract ExecutorAttacksTest is ExecutorTest {
         assertEq(answer, abi.encodeWithSelector(IExecutor.UnexpectedCoins.selector, STRANGER));
     }
 
+    /// @dev A market may send the coins for which its receipts are redeemed, in parts, too. Meanwhile every entry is closed, and
+    /// nobody else's coins are taken.
+    function test_E3_aMarketThatSendsCoinsFindsEverythingElseClosed(uint8 parts) public {
+        parts = uint8(bound(parts, 1, 4));
+        HostileCoinMarket market = new HostileCoinMarket(loanToken, parts);
+        vm.deal(address(market), eth(5));
+        IExecutor.Target[] memory targets = new IExecutor.Target[](1);
+        targets[0] = IExecutor.Target(IExecutor.TargetKind.CompoundV2, address(market));
+        executor = IExecutor(deployCode("Executor.sol:Executor", abi.encode(coin, targets, venues())));
+        IExecutor.Item memory item;
+        (item.debt, item.collateral, item.maxRepay) = (address(loanToken), address(coin), uint128(usd(1_000)));
+        item.route = hop(V3, FEE, address(loanToken));
+        item.data =
+            abi.encode(IExecutor.CompoundLoan(address(market), address(market), BORROWER, 0, false, false, true));
+        IExecutor.Job memory job = jobOf(item);
+        job.profitToken = address(coin);
+        Intruder intruder = new Intruder(executor, job);
+        vm.deal(address(intruder), 1);
+        market.setIntruder(intruder);
+        IExecutor.Outcome memory outcome = run(job);
+        assertEq(outcome.results[0].seized, eth(5));
+        assertEq(intruder.attempts(), 1);
+        assertNothingLeft();
+    }
+
     /* HOSTILE TOKENS */
 
     /// @dev Hooks of the collateral find every entry closed, and trying changes nothing.
@@ -298,12 +323,51 @@ contract Intruder is ITransferHook {
         _expect(abi.encodeCall(IPreLiquidationCallback.onPreLiquidate, (1, "")), refusal);
         _expect(abi.encodeCall(ISwapCallbacks.uniswapV3SwapCallback, (1, 1, "")), refusal);
         _expect(abi.encodeCall(ISwapCallbacks.uniswapV2Call, (address(this), 1, 1, "")), refusal);
+        // With coins, if there are any.
+        if (address(this).balance != 0) _expect("", IExecutor.UnexpectedCoins.selector);
         ++attempts;
     }
 
     function _expect(bytes memory data, bytes4 refusal) private {
-        (bool done, bytes memory answer) = address(EXECUTOR).call(data);
+        (bool done, bytes memory answer) = address(EXECUTOR).call{value: data.length == 0 ? 1 : 0}(data);
         require(!done && bytes4(answer) == refusal, "an entry was open");
+    }
+}
+
+/// @notice A comptroller and its only market, whose receipts are redeemed for coins.
+contract HostileCoinMarket {
+    TestToken private immutable DEBT;
+    uint256 private immutable PARTS;
+    Intruder private _intruder;
+
+    constructor(TestToken debt, uint256 parts) {
+        (DEBT, PARTS) = (debt, parts);
+    }
+
+    function setIntruder(Intruder intruder) external {
+        _intruder = intruder;
+    }
+
+    function markets(address) external pure returns (bool) {
+        return true;
+    }
+
+    function balanceOf(address) external pure returns (uint256) {
+        return 1;
+    }
+
+    function liquidateBorrow(address, uint256 repay, address) external returns (uint256) {
+        DEBT.transferFrom(msg.sender, address(this), repay);
+        return 0;
+    }
+
+    function redeem(uint256) external returns (uint256) {
+        _intruder.onTransfer(address(this), msg.sender, 0);
+        for (uint256 i = PARTS; i > 0; --i) {
+            // As much gas as markets give.
+            payable(msg.sender).transfer(address(this).balance / i);
+        }
+        return 0;
     }
 }
 

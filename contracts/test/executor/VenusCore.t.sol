@@ -66,7 +66,8 @@ contract ExecutorVenusCoreTest is ExecutorVenusTest, VenusCorePool {
     function test_whatTheLiquidatorRefusesIsPassedOn() public onVenus {
         IExecutor.Job memory job = jobOf(BORROWER);
         uint256 debt = vUsd.borrowBalanceStored(BORROWER);
-        job.items[0].data = abi.encode(IExecutor.CompoundLoan(address(vUsd), address(vCoin), BORROWER, debt, false));
+        job.items[0].data =
+            abi.encode(IExecutor.CompoundLoan(address(vUsd), address(vCoin), BORROWER, debt, false, false, false));
         vm.expectPartialRevert(IExecutor.Refused.selector);
         executor.execute(job);
 

@@ -15,6 +15,7 @@ interface IVenusCore {
     function _setCloseFactor(uint256 mantissa) external returns (uint256);
     function _setVAIController(address controller) external returns (uint256);
     function _setLiquidatorContract(address liquidator) external;
+    function liquidatorContract() external view returns (address);
     function setLiquidationIncentive(address vToken, uint256 mantissa) external returns (uint256);
     function setIsBorrowAllowed(uint96 pool, address vToken, bool isAllowed) external;
 }
@@ -35,7 +36,7 @@ interface IVenusMarket {
 
 interface IVenusLiquidator {
     function initialize(uint256 treasuryPercent, address accessControl, address shareReserve) external;
-    function liquidateBorrow(address vToken, address borrower, uint256 repay, address vTokenCollateral) external;
+    function liquidateBorrow(address vToken, address borrower, uint256 repay, address vTokenCollateral) external payable;
     function restrictLiquidation(address borrower) external;
     function addToAllowlist(address borrower, address liquidator) external;
     function setMinLiquidatableVAI(uint256 minimum) external;
@@ -84,7 +85,9 @@ abstract contract VenusCorePool is VenusPool {
         liftCaps();
         comptroller.setCollateralFactor(address(vCoin), 0.8e18, 0.825e18);
 
-        address implementation = createVenus("Liquidator/", "Liquidator", abi.encode(comptroller, yes, yes));
+        (address coinMarket_, address wrapped) = coins(yes);
+        bytes memory arguments = abi.encode(comptroller, coinMarket_, wrapped);
+        address implementation = createVenus("Liquidator/", "Liquidator", arguments);
         bytes memory call = abi.encodeCall(IVenusLiquidator.initialize, (0.5e18, yes, yes));
         venusLiquidator = IVenusLiquidator(proxyOf(implementation, call));
         core._setLiquidatorContract(address(venusLiquidator));
@@ -101,10 +104,19 @@ abstract contract VenusCorePool is VenusPool {
         core._setVAIController(address(vai));
     }
 
-    function _newMarket(address underlying, address rateModel, address yes) private returns (IVToken) {
+    /// @dev The market of the chain's own coin, and the token that wraps it; a stand-in if there are none.
+    function coins(address standIn) internal virtual returns (address, address) {
+        return (standIn, standIn);
+    }
+
+    function createMarket(address underlying, address rateModel) internal virtual returns (address) {
         bytes memory arguments =
             abi.encode(underlying, comptroller, rateModel, 1e18, "vToken", "vToken", uint256(8), address(this));
-        IVenusMarket market = IVenusMarket(createVenus("Tokens/VTokens/", "VBep20Immutable", arguments));
+        return createVenus("Tokens/VTokens/", "VBep20Immutable", arguments);
+    }
+
+    function _newMarket(address underlying, address rateModel, address yes) private returns (IVToken) {
+        IVenusMarket market = IVenusMarket(createMarket(underlying, rateModel));
         market.setAccessControlManager(yes);
         market.setProtocolShareReserve(yes);
         market.setReduceReservesBlockDelta(2_628_000);

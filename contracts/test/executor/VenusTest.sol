@@ -16,7 +16,7 @@ abstract contract ExecutorVenusTest is CoreTest, UniswapV2, UniswapV3, VenusPool
     IExecutor internal executor;
     IUniswapV3Pool internal pool;
 
-    function setUp() public override {
+    function setUp() public virtual override {
         super.setUp();
         if (!venusIsInstalled()) return;
         deployUniswapV2();
@@ -52,11 +52,20 @@ abstract contract ExecutorVenusTest is CoreTest, UniswapV2, UniswapV3, VenusPool
     /// @dev Whether a contract of the pool's own liquidates.
     function byLiquidator() internal pure virtual returns (bool);
 
-    function open(address who) internal {
-        collateralToken.mint(who, 5e18);
+    /// @dev The market of the chain's own coin; 0 if there is none.
+    function coinMarket() internal view virtual returns (address) {}
+
+    function supplyCoins(address who, uint256 amount) internal virtual {
+        collateralToken.mint(who, amount);
         vm.startPrank(who);
-        collateralToken.approve(address(vCoin), 5e18);
-        vCoin.mint(5e18);
+        collateralToken.approve(address(vCoin), amount);
+        vCoin.mint(amount);
+        vm.stopPrank();
+    }
+
+    function open(address who) internal {
+        supplyCoins(who, 5e18);
+        vm.startPrank(who);
         address[] memory markets = new address[](1);
         markets[0] = address(vCoin);
         comptroller.enterMarkets(markets);
@@ -85,10 +94,16 @@ abstract contract ExecutorVenusTest is CoreTest, UniswapV2, UniswapV3, VenusPool
 
     function loan(address debtMarket, address collateralMarket, address borrower, uint256 minBorrow)
         internal
-        pure
+        view
         returns (bytes memory)
     {
-        return abi.encode(IExecutor.CompoundLoan(debtMarket, collateralMarket, borrower, minBorrow, byLiquidator()));
+        bool debtInCoin = debtMarket == coinMarket();
+        bool collateralInCoin = collateralMarket == coinMarket();
+        return abi.encode(
+            IExecutor.CompoundLoan(
+                debtMarket, collateralMarket, borrower, minBorrow, byLiquidator(), debtInCoin, collateralInCoin
+            )
+        );
     }
 
     /// @dev A lost race is noticed before anything is bought.

@@ -19,7 +19,7 @@ use std::{
 
 use alloy::primitives::{Address, B256, U256, uint};
 use plimsoll_chain::{endpoint::Endpoint, error::ChainError};
-use plimsoll_protocols::{Deployment, IdentityError, Lot, PositionSummary, Size};
+use plimsoll_protocols::{Deployment, IdentityError, Lot, PositionSummary, Size, wrapped};
 use tokio::{
     sync::{mpsc, watch},
     task::{self, JoinSet},
@@ -160,14 +160,20 @@ pub(super) struct Protocols {
 }
 
 impl Protocols {
-    /// Starts to follow protocols by these nodes, each from its checkpoint. Liquidations are tried from `keeper`.
-    pub(super) fn start(nodes: &[Arc<Endpoint>], deployments: Vec<(Deployment, Checkpoint)>, keeper: Address) -> Self {
+    /// Starts to follow protocols by these nodes, each from its checkpoint. Liquidations are tried from `keeper`. The chain's own
+    /// coin is liquidated as the token that wraps it.
+    pub(super) fn start(
+        nodes: &[Arc<Endpoint>],
+        deployments: Vec<(Deployment, Checkpoint)>,
+        keeper: Address,
+        wrapped_coin: Address,
+    ) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
         let (mut terms, mut tasks) = (BTreeMap::new(), JoinSet::new());
         for (deployment, checkpoint) in deployments {
             let own: &mut watch::Sender<Terms> = terms.entry(deployment.address).or_default();
             let known = (deployment, Arc::new(checkpoint), keeper);
-            tasks.spawn(follow(nodes.to_vec(), known, own.subscribe(), sender.clone()));
+            tasks.spawn(follow(nodes.to_vec(), known, wrapped_coin, own.subscribe(), sender.clone()));
         }
         Self {
             messages,
@@ -256,6 +262,7 @@ fn lower(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 async fn follow(
     nodes: Vec<Arc<Endpoint>>,
     (deployment, checkpoint, keeper): (Deployment, Arc<Checkpoint>, Address),
+    wrapped_coin: Address,
     mut terms: watch::Receiver<Terms>,
     messages: mpsc::UnboundedSender<Message>,
 ) {
@@ -304,8 +311,15 @@ async fn follow(
         let differences: Vec<_> = observed.differences.iter().map(ToString::to_string).collect();
         // Nothing is done by a state that the chain contradicts.
         let is_known = !least.is_empty() && differences.is_empty();
-        let least_bonus = |token: Address| least.get(&token).copied();
-        let lots = is_known.then(|| followed.liquidatable(&least_bonus));
+        let in_token = |token: Address| wrapped(token, wrapped_coin);
+        let in_tokens = |mut lots: Vec<Lot>| {
+            for lot in &mut lots {
+                (lot.collateral, lot.debt) = (in_token(lot.collateral), in_token(lot.debt));
+            }
+            lots
+        };
+        let least_bonus = |token: Address| least.get(&in_token(token)).copied();
+        let lots = is_known.then(|| in_tokens(followed.liquidatable(&least_bonus)));
         let block = ProtocolBlock {
             deployment: deployment.clone(),
             header,
@@ -321,12 +335,11 @@ async fn follow(
             return;
         }
         let followed = follower.protocol();
-        let is_valued = |position: &PositionSummary| least.contains_key(&position.debt_token);
-        let sale = |position: &PositionSummary| (position.collateral_token, position.debt_token);
+        let sale = |position: &PositionSummary| (in_token(position.collateral_token), in_token(position.debt_token));
         let near = followed.positions_below(NEAR, MAX_NEAR);
-        let sales = near.iter().filter(|position| is_valued(position)).map(sale).collect();
-        let lots =
-            if is_known { followed.nearly_liquidatable(REACH, MAX_WITHIN_REACH, &least_bonus) } else { Vec::new() };
+        let sales = near.iter().map(sale).filter(|(_, debt)| least.contains_key(debt)).collect();
+        let nearly = || in_tokens(followed.nearly_liquidatable(REACH, MAX_WITHIN_REACH, &least_bonus));
+        let lots = if is_known { nearly() } else { Vec::new() };
         let near = NearPositions { deployment: address, block: header.hash, sales, lots };
         if messages.send(Message::Near(near)).is_err() {
             return;

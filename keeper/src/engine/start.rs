@@ -12,7 +12,7 @@ use plimsoll_chain::{
     relay::RelayIdentity,
     signer::{SignerError, SignerSource, TransactionSigner, is_anvil_account},
 };
-use plimsoll_protocols::Deployment;
+use plimsoll_protocols::{Deployment, NATIVE_COIN};
 use tokio::{sync::mpsc::UnboundedReceiver, time};
 use tracing::{info, warn};
 
@@ -225,12 +225,13 @@ impl Parts {
         let vouchers = wiring::vouchers(&config, harvester).map(Vouchers::new);
         let challenge_secs = job_terms.map_or(0, |terms| terms.challenge_secs);
         let jobs = wiring::jobs(&config, job_terms, harvester).map(Jobs::new);
+        let wrapped_coin = listing.as_ref().map_or(NATIVE_COIN, |listing| listing.wrapped_coin);
         let seize = listing.map(|listing| wiring::seize(&config, listing, keeper, &core_settings));
         let engine = Engine {
             follower,
             pricing: Pricing::new(&config, liquidation_reader, harvest_reader, block_request),
             strategies: Strategies::new(liquidate, guard, harvest, rebalance, (governance, jobs, vouchers), seize),
-            protocols: Protocols::start(&roles.read, followed, keeper),
+            protocols: Protocols::start(&roles.read, followed, keeper, wrapped_coin),
             submissions: Submissions::new(sender),
             publishers: Publishers::start(&config),
             verifier: Verifier::start(&config, challenge_secs, reader.clone()),

@@ -267,7 +267,7 @@ impl Site {
                 (None, None, None),
                 None,
             ),
-            protocols: Protocols::start(&[], Vec::new(), keeper),
+            protocols: Protocols::start(&[], Vec::new(), keeper, Address::ZERO),
             submissions: Submissions::new(sender),
             publishers: Publishers::default(),
             verifier: Verifier::default(),

@@ -6,7 +6,7 @@
 
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::error::ChainError;
-use plimsoll_protocols::{NATIVE_COIN, PositionSummary, ProtocolKind};
+use plimsoll_protocols::{PositionSummary, ProtocolKind, wrapped};
 
 use crate::{
     chain::Header,
@@ -110,8 +110,7 @@ impl Estimator {
 
     /// Returns the collateral and the debt token of a position, as pools have them.
     fn pair(&self, position: &PositionSummary) -> [Address; 2] {
-        [position.collateral_token, position.debt_token]
-            .map(|token| if token == NATIVE_COIN { self.wrapped_coin } else { token })
+        [position.collateral_token, position.debt_token].map(|token| wrapped(token, self.wrapped_coin))
     }
 
     /// Returns what the best route brings for an amount.

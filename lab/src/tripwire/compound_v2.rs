@@ -2,7 +2,7 @@
 
 use alloy::primitives::U256;
 use plimsoll_protocols::{
-    HEALTHY,
+    HEALTHY, NATIVE_COIN,
     compound_v2::{self, Debt, Holding, MarketTerms, PoolTerms, Rates, Rules},
     tripwire::{EffectivePrice, SafetyBound, Side},
 };
@@ -26,7 +26,7 @@ impl Model for CompoundV2 {
         let price = EXP * U256::from(dollars);
         Some(MarketTerms {
             is_listed: true,
-            underlying: None,
+            underlying: NATIVE_COIN,
             weight: EXP * U256::from(threshold_bps) / U256::from(10_000),
             viewed_price: price,
             price,

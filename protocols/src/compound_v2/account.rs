@@ -281,7 +281,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::compound_v2::math::{Debt, EXP, Rates};
+    use crate::{
+        NATIVE_COIN,
+        compound_v2::math::{Debt, EXP, Rates},
+    };
 
     fn market(price: U256, exchange_rate: U256, index: U256) -> MarketTerms {
         let stored = Rates { exchange_rate, borrow_index: index };
@@ -291,7 +294,7 @@ mod tests {
         };
         MarketTerms {
             is_listed: true,
-            underlying: None,
+            underlying: NATIVE_COIN,
             weight: EXP * uint!(8_U256) / uint!(10_U256),
             viewed_price: price,
             price,

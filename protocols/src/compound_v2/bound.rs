@@ -74,7 +74,7 @@ mod tests {
         },
         *,
     };
-    use crate::{HEALTHY, tripwire::Tripwires};
+    use crate::{HEALTHY, NATIVE_COIN, tripwire::Tripwires};
 
     const MARKETS: usize = 5;
 
@@ -93,7 +93,7 @@ mod tests {
                 let stored = Rates { exchange_rate: rate, borrow_index: EXP + EXP / U256::from(index) };
                 MarketTerms {
                     is_listed: true,
-                    underlying: None,
+                    underlying: NATIVE_COIN,
                     weight: EXP * U256::from(weight) / uint!(1_000_U256),
                     viewed_price: if is_viewed { price } else { U256::ZERO },
                     price,
@@ -279,7 +279,7 @@ mod tests {
         let (rates, price) = (Rates { exchange_rate: EXP, borrow_index: EXP }, EXP * U256::from(price));
         MarketTerms {
             is_listed: true,
-            underlying: None,
+            underlying: NATIVE_COIN,
             weight: EXP / uint!(5_U256) * uint!(4_U256),
             viewed_price: price,
             price,

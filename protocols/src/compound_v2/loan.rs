@@ -9,7 +9,7 @@ use alloy::{
 };
 
 use super::math::{MarketTerms, Pair, PoolTerms};
-use crate::{Expected, Liquidation, Loan, Lot, leading_digits};
+use crate::{Expected, Liquidation, Loan, Lot, NATIVE_COIN, leading_digits};
 
 /// Binary digits of the part of a debt by which it may be less than it was: less is no rival's liquidation, and a
 /// stranger who repays a unit must not hold one up.
@@ -25,6 +25,8 @@ sol! {
         address borrower;
         uint256 minBorrow;
         bool byLiquidator;
+        bool debtInCoin;
+        bool collateralInCoin;
     }
 }
 
@@ -52,10 +54,9 @@ impl CompoundV2Loan {
         pair.liquidation(self.owed, pair.max_repaid(self.owed)?.min(max_repay), self.tokens)
     }
 
-    /// Returns the lot of this pair; `None` if nothing can be repaid, or if one of the tokens is the chain's own coin, which the
-    /// executor does not handle.
+    /// Returns the lot of this pair; `None` if nothing can be repaid.
     pub(super) fn lot(self, comptroller: Address, is_only: bool, obstacle: Option<&'static str>) -> Option<Lot> {
-        let (collateral, debt) = (self.collateral.1.underlying?, self.debt.1.underlying?);
+        let (collateral, debt) = (self.collateral.1.underlying, self.debt.1.underlying);
         let whole = self.liquidation(U256::MAX)?;
         let whole = if is_only { whole } else { Liquidation { bad_debt: U256::ZERO, ..whole } };
         let (market, account) = (comptroller.into_word(), self.account);
@@ -72,6 +73,8 @@ impl Loan for CompoundV2Loan {
             borrower: self.account,
             minBorrow: self.stored_debt - (self.stored_debt >> STALE_DIGITS),
             byLiquidator: self.pool.liquidator.is_some(),
+            debtInCoin: self.debt.1.underlying == NATIVE_COIN,
+            collateralInCoin: self.collateral.1.underlying == NATIVE_COIN,
         };
         // The contract refuses a unit more than it allows, and a debt that is closed leaves none.
         let is_part = liquidation.repaid < self.owed;

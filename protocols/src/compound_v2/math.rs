@@ -68,8 +68,8 @@ pub struct LiquidatorTerms {
 pub struct MarketTerms {
     /// Whether the comptroller lists the market: one that it does not counts for nothing.
     pub is_listed: bool,
-    /// Token that the market lends; `None` for the chain's own coin.
-    pub underlying: Option<Address>,
+    /// Token that the market lends; [`NATIVE_COIN`](crate::NATIVE_COIN) for the chain's own coin.
+    pub underlying: Address,
     /// Part of the collateral's value that counts in a liquidation: threshold, or collateral factor.
     pub weight: U256,
     /// The oracle's price as it is without an update, which is what views use.

@@ -33,8 +33,8 @@ pub use self::{
     math::{Debt, Holding, LiquidatorTerms, MarketTerms, PoolTerms, Rates, Rules},
 };
 use crate::{
-    Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LeastBonus, LogFilter, Lot, NATIVE_COIN,
-    Observed, PositionSummary, Protocol, RestoreError, Row, Size, TotalsDifference, UndoError, UnpricedMarket,
+    Answer, ApplyError, Block, Call, Deployment, HEALTHY, IdentityError, LeastBonus, LogFilter, Lot, Observed,
+    PositionSummary, Protocol, RestoreError, Row, Size, TotalsDifference, UndoError, UnpricedMarket,
     tripwire::Tripwires,
 };
 
@@ -351,9 +351,7 @@ impl CompoundV2 {
         let rows = self.state.rows(address)?;
         let holdings = self.holdings(rows)?;
         let account = Account::of(pool, &self.terms, &holdings)?;
-        let token = |holding: &Holding| {
-            self.terms.get(holding.market)?.as_ref().map(|terms| terms.underlying.unwrap_or(NATIVE_COIN))
-        };
+        let token = |holding: &Holding| self.terms.get(holding.market)?.as_ref().map(|terms| terms.underlying);
         let (health, now) = (account.health(None)?, account.price());
         let liquidation_price = account.liquidation_price();
         // A healthy account's liquidation is that at its liquidation price.

@@ -10,7 +10,7 @@ use super::{
     math::{EXP, LiquidatorTerms, MarketTerms, PoolTerms, Rates, Rules},
     state::{Balance, CoreAccount, Totals},
 };
-use crate::{Answer, Call, CallFailure};
+use crate::{Answer, Call, CallFailure, NATIVE_COIN};
 
 /// Gas for a view of the pool or of a market.
 pub(super) const VIEW_GAS: u64 = 150_000;
@@ -248,10 +248,7 @@ pub(super) fn market_terms(pool: &PoolTerms, answers: &MarketAnswers<'_>) -> Res
     Ok(MarketTerms {
         is_listed: !is_listed.is_zero(),
         // Only a market of the chain's own coin has no such function, or returns zero.
-        underlying: number(market, 11, "underlying()")
-            .ok()
-            .map(|word| Address::from_word(word.into()))
-            .filter(|token| !token.is_zero()),
+        underlying: number(market, 11, "underlying()").map_or(NATIVE_COIN, |word| Address::from_word(word.into())),
         weight,
         incentive,
         viewed_price,

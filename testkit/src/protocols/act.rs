@@ -30,6 +30,12 @@ impl Action {
         Self(TransactionRequest::default().from(from).to(to).input(data.into()).gas_limit(GAS))
     }
 
+    /// Sends coins along, in wei.
+    #[must_use]
+    pub fn value(self, wei: U256) -> Self {
+        Self(self.0.value(wei))
+    }
+
     /// Sets the gas limit.
     #[must_use]
     pub fn gas(self, gas: u64) -> Self {

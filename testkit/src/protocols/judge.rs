@@ -136,4 +136,22 @@ impl Protocols {
         }
         Ok(found)
     }
+
+    /// Returns how many liquidations of Venus' core pool repaid the chain's own coin, and how many seized it.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn coin_liquidations(&self) -> eyre::Result<[usize; 2]> {
+        let coin = self.venus_market(Lender::VenusCore, &self.debts[1])?.address;
+        let markets = self.venus_markets(Lender::VenusCore).iter().map(|market| market.address).collect::<Vec<_>>();
+        let topic = IVToken::LiquidateBorrow::SIGNATURE_HASH;
+        let filter = Filter::new().address(markets).event_signature(topic).from_block(0);
+        let logs = self.suite.provider().get_logs(&filter).await?;
+        let seized = logs.iter().map(|log| Ok(IVToken::LiquidateBorrow::decode_log(&log.inner)?.vTokenCollateral));
+        let seized = seized.collect::<eyre::Result<Vec<_>>>()?;
+        Ok([
+            logs.iter().filter(|log| log.address() == coin).count(),
+            seized.into_iter().filter(|market| *market == coin).count(),
+        ])
+    }
 }

@@ -62,7 +62,7 @@ pub enum Lender {
     AaveV3,
     /// An isolated pool of Venus, with the same.
     Venus,
-    /// Venus' core pool, with the same.
+    /// Venus' core pool, with the same and with the chain's own coin among the collaterals and the debts.
     VenusCore,
 }
 
@@ -233,7 +233,12 @@ impl Protocols {
         };
         let listings = all.iter().map(listing).collect::<Vec<_>>();
         let venus = if has(Lender::Venus) { Some(Venus::deploy(devnet, &listings).await?) } else { None };
-        let venus_core = if has(Lender::VenusCore) { Some(VenusCore::deploy(devnet, &listings).await?) } else { None };
+        let venus_core = if has(Lender::VenusCore) {
+            devnet.wrap_coin(ether.address).await?;
+            Some(VenusCore::deploy_with_coin(devnet, &listings, Some(ether.address)).await?)
+        } else {
+            None
+        };
         let morpho = if has(Lender::MorphoBlue) {
             let morpho = MorphoBlue::deploy(devnet).await?;
             let oracle = devnet.deploy("OneSlotOracle", morpho_price(ETHER_CENTS).abi_encode()).await?;

@@ -1,6 +1,10 @@
 //! Supplies, and accounts that borrow.
 
-use alloy::primitives::{Address, Bytes, U256, keccak256};
+use alloy::{
+    primitives::{Address, Bytes, U256, keccak256},
+    providers::ext::AnvilApi,
+    sol,
+};
 use eyre::ContextCompat;
 use plimsoll_contracts::IPlimsoll;
 use plimsoll_protocols::{
@@ -14,6 +18,13 @@ use super::{
     act::{Action, send_all, send_in_blocks},
 };
 use crate::{devnet::ITestToken, random::Random};
+
+sol! {
+    /// The market of the chain's own coin.
+    interface ICoinMarket {
+        function mint() external payable;
+    }
+}
 
 /// Value of each supply, in dollars.
 const SUPPLY_DOLLARS: u64 = 500_000_000;
@@ -40,9 +51,10 @@ impl Protocols {
                 actions.push(aave_supply(supplier, aave.pool, &token, amount));
             }
             for lender in self.lenders.iter().copied().filter(|lender| lender.is_venus()) {
-                let market = self.venus_market(lender, &token)?.address;
-                actions.extend(provision(supplier, &token, amount, market));
-                actions.push(Action::new(supplier, market, &IVToken::mintCall { amount }));
+                if self.is_coin(lender, &token) {
+                    provider.anvil_set_balance(supplier, amount * U256::from(2)).await?;
+                }
+                actions.extend(self.mint_at_venus(lender, supplier, &token, amount)?);
             }
         }
         let [dollar, _] = self.debts;
@@ -126,6 +138,29 @@ impl Protocols {
         Ok(actions)
     }
 
+    /// Whether a token stands for the chain's own coin in a pool of Venus.
+    fn is_coin(&self, lender: Lender, token: &Token) -> bool {
+        let coin = self.venus_core.as_ref().and_then(|core| core.wrapped_coin);
+        lender == Lender::VenusCore && coin == Some(token.address)
+    }
+
+    /// Supplies an amount to a pool of Venus.
+    fn mint_at_venus(
+        &self,
+        lender: Lender,
+        account: Address,
+        token: &Token,
+        amount: U256,
+    ) -> eyre::Result<Vec<Action>> {
+        let market = self.venus_market(lender, token)?.address;
+        if self.is_coin(lender, token) {
+            return Ok(vec![Action::new(account, market, &ICoinMarket::mintCall {}).value(amount)]);
+        }
+        let mut actions = provision(account, token, amount, market).to_vec();
+        actions.push(Action::new(account, market, &IVToken::mintCall { amount }));
+        Ok(actions)
+    }
+
     /// An account with one to four collaterals, and one or two debts.
     fn several(
         &self,
@@ -142,6 +177,7 @@ impl Protocols {
             1 => vec![self.debts[1]],
             _ => self.debts.to_vec(),
         };
+        let owes_coins = debts.iter().any(|debt| debt.address == self.debts[1].address);
         let threshold = if lender == Lender::AaveV3 { 8_250 } else { 8_300 };
         let debt_dollars = dollars / count * count * threshold / health / 100 / u64::try_from(debts.len())?;
         let mut actions = Vec::new();
@@ -166,10 +202,14 @@ impl Protocols {
         let comptroller = self.address(lender).wrap_err("the protocol is not deployed")?;
         let market = |token: &Token| self.venus_market(lender, token).map(|market| market.address);
         for token in collaterals {
-            let (amount, market) = (token.worth(dollars / count), market(&token)?);
-            actions.extend(provision(account, &token, amount, market));
-            actions.push(Action::new(account, market, &IVToken::mintCall { amount }));
-            let enter = IComptroller::enterMarketsCall { vTokens: vec![market] };
+            // Debt and collateral in the same token are not served.
+            let token = if lender == Lender::VenusCore && !owes_coins && token.address == self.collaterals[0].address {
+                self.debts[1]
+            } else {
+                token
+            };
+            actions.extend(self.mint_at_venus(lender, account, &token, token.worth(dollars / count))?);
+            let enter = IComptroller::enterMarketsCall { vTokens: vec![market(&token)?] };
             actions.push(Action::new(account, comptroller, &enter));
         }
         for token in debts {

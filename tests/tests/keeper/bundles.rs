@@ -6,7 +6,7 @@ use alloy::{
     primitives::{Address, Bytes, U256},
     providers::{Provider, ext::AnvilApi},
     rpc::types::anvil::ReorgOptions,
-    sol_types::{SolCall, SolEvent, SolValue},
+    sol_types::{SolCall, SolEvent},
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{ILiquidator, IPlimsoll};
@@ -246,10 +246,7 @@ async fn after_a_lost_race_the_builder_is_paid_a_share_of_what_is_earned_in_the_
     let builder = Address::repeat_byte(0xb1);
     let mut fixture = Fixture::in_market(Suite::start().await?, "wsteth-weth")?;
     let (coin, deep) = (fixture.params.loanToken, U256::from(1_000_000 * ETHER));
-    let wrapper = fixture.suite.devnet.deploy("WrappedCoin", "WETH".abi_encode()).await?;
-    let code = fixture.provider().get_code_at(wrapper).await?;
-    fixture.provider().anvil_set_code(coin, code).await?;
-    fixture.provider().anvil_set_balance(coin, deep).await?;
+    fixture.suite.devnet.wrap_coin(coin).await?;
     fixture.provider().anvil_set_coinbase(builder).await?;
     fixture.suite.supply(&fixture.params, U256::from(1_000 * ETHER)).await?;
     fixture.suite.add_liquidity("wsteth-weth", deep, deep).await?;

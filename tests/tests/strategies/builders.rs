@@ -3,7 +3,7 @@
 use alloy::{
     primitives::{Address, U256},
     providers::{Provider, ext::AnvilApi},
-    sol_types::{SolEvent, SolValue},
+    sol_types::SolEvent,
 };
 use eyre::{ContextCompat, ensure};
 use plimsoll_contracts::{ILiquidator, market::BPS};
@@ -16,7 +16,7 @@ use plimsoll_keeper::{
     },
 };
 
-use super::fixture::{ETHER, Fixture, outcome};
+use super::fixture::{Fixture, outcome};
 
 const BUILDER: Address = Address::repeat_byte(0xb1);
 /// Price to beat in every race so far, in millionths of the net profit.
@@ -27,9 +27,7 @@ const RIVALS_SHARE: u32 = 300_000;
 async fn with_a_builder() -> eyre::Result<Fixture> {
     let mut fixture = Fixture::new([15_000, 15_010, 15_020], 100_000).await?;
     let (devnet, provider, coin) = (&fixture.suite.devnet, &fixture.provider, fixture.params.collateralToken);
-    let wrapper = devnet.deploy("WrappedCoin", "WETH".abi_encode()).await?;
-    provider.anvil_set_code(coin, provider.get_code_at(wrapper).await?).await?;
-    provider.anvil_set_balance(coin, U256::from(1_000_000 * ETHER)).await?;
+    devnet.wrap_coin(coin).await?;
     provider.anvil_set_coinbase(BUILDER).await?;
     let id = fixture.params.id().0;
     let market = fixture.settings.markets.get_mut(&id).wrap_err("no such market")?;

@@ -120,6 +120,15 @@ interface ICompoundMarket {
     function redeem(uint256 receipts) external returns (uint256);
 }
 
+/// @title Market of the chain's own coin in a fork of Compound v2, as far as a liquidation needs it.
+/// @author Plimsoll
+/// @custom:security-contact See SECURITY.md
+interface ICoinMarket {
+    /// @notice Repays the coins that are sent along and transfers receipts of the collateral's market. Reverts if it does not
+    /// succeed.
+    function liquidateBorrow(address borrower, address collateralMarket) external payable;
+}
+
 /// @title Allowances of an ERC-20 token.
 /// @author Plimsoll
 /// @custom:security-contact See SECURITY.md
