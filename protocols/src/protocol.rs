@@ -319,6 +319,9 @@ pub trait Protocol: Any + fmt::Debug + Send {
     /// Returns the positions with a health factor × 10¹⁸ below `health`, the least healthy first, at most `limit` of them.
     fn positions_below(&self, health: U256, limit: usize) -> Vec<PositionSummary>;
 
+    /// Returns the gas of a liquidation with one sale by the executor contract, as measured on the protocol's bytecode.
+    fn liquidation_gas(&self) -> u64;
+
     /// Returns what can be liquidated now with at least this bonus, in no particular order. Nothing of a protocol whose
     /// liquidations are not known here.
     fn liquidatable(&self, _least_bonus: LeastBonus<'_>) -> Vec<Lot> {

@@ -175,9 +175,9 @@ impl Watcher {
 
     fn describe(&self, header: &Header, position: &PositionSummary) -> WatchedPosition {
         let mut described = self.tokens.describe(position);
-        let protocol = self.follower.protocol().deployment().protocol;
+        let gas = self.follower.protocol().liquidation_gas();
         let estimate = match &self.estimator {
-            Ok(estimator) => estimator.estimate(header, protocol, position).map_err(str::to_owned),
+            Ok(estimator) => estimator.estimate(header, gas, position).map_err(str::to_owned),
             Err(reason) => Err(reason.clone()),
         };
         match estimate {

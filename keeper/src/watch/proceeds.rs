@@ -6,7 +6,7 @@
 
 use alloy::primitives::{Address, U256};
 use plimsoll_chain::error::ChainError;
-use plimsoll_protocols::{PositionSummary, ProtocolKind, wrapped};
+use plimsoll_protocols::{PositionSummary, wrapped};
 
 use crate::{
     chain::Header,
@@ -45,15 +45,6 @@ pub(super) struct Estimate {
     pub(super) net_wei: Result<U256, U256>,
 }
 
-/// Gas of a liquidation with one sale by the executor contract, as measured on the protocols' bytecode.
-const fn liquidation_gas(protocol: ProtocolKind) -> u64 {
-    match protocol {
-        ProtocolKind::MorphoBlue => 190_000,
-        ProtocolKind::AaveV3 => 430_000,
-        ProtocolKind::CompoundV2 => 425_000,
-    }
-}
-
 impl Estimator {
     /// Returns an estimator that knows no pool yet; fails with the reason where nothing can be estimated.
     pub(super) fn new(sales: Sales) -> Result<Self, String> {
@@ -84,11 +75,11 @@ impl Estimator {
         self.router.refresh_ahead(reader, header, sales).await
     }
 
-    /// Returns what a liquidation of a position brings, or why that is not known.
+    /// Returns what a liquidation of a position brings that uses so much gas, or why that is not known.
     pub(super) fn estimate(
         &self,
         header: &Header,
-        protocol: ProtocolKind,
+        gas: u64,
         position: &PositionSummary,
     ) -> Result<Estimate, &'static str> {
         let liquidation = position.liquidation.ok_or("no liquidation of it is known")?;
@@ -97,7 +88,7 @@ impl Estimator {
             self.sell(collateral, debt, liquidation.seized).ok_or("no pool that is known buys the collateral")?;
         let value =
             |units| self.sell(debt, self.wrapped_coin, units).ok_or("no pool that is known buys the debt token");
-        let gas_wei = U256::from(liquidation_gas(protocol)) * U256::from(header.base_fee);
+        let gas_wei = U256::from(gas) * U256::from(header.base_fee);
         let net_wei = match proceeds.checked_sub(liquidation.repaid) {
             Some(left) => {
                 let left_wei = value(left)?;

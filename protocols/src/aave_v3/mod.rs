@@ -375,6 +375,10 @@ impl Protocol for AaveV3 {
             .collect()
     }
 
+    fn liquidation_gas(&self) -> u64 {
+        430_000
+    }
+
     fn liquidatable(&self, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
         let Ok(pool) = &self.pool else { return Vec::new() };
         let known =

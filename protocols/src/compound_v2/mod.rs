@@ -513,6 +513,14 @@ impl Protocol for CompoundV2 {
         found.into_iter().filter_map(|(_, account)| self.summary(account)).collect()
     }
 
+    /// The core pool's Liquidator redeems its own part in each liquidation.
+    fn liquidation_gas(&self) -> u64 {
+        match self.rules {
+            Rules::Core => 675_000,
+            Rules::Isolated | Rules::Plain => 425_000,
+        }
+    }
+
     fn liquidatable(&self, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
         self.near_lots(least_bonus, |health| health < HEALTHY).into_iter().flat_map(|(_, lots)| lots).collect()
     }

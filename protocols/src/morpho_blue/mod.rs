@@ -393,6 +393,10 @@ impl Protocol for MorphoBlue {
         found
     }
 
+    fn liquidation_gas(&self) -> u64 {
+        190_000
+    }
+
     fn liquidatable(&self, least_bonus: LeastBonus<'_>) -> Vec<Lot> {
         let mut lots = Vec::new();
         for (id, market, valuation) in self.valued_markets() {

@@ -19,6 +19,7 @@ use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_keeper::{
     prices::{Call, CallResult, ChainReader, EndpointReader},
     report::watch::{WatchReport, WatchedPosition},
+    routing::pool::{Venue, VenueKind},
     stream::newest_header,
     watch::{Sales, Watcher},
 };
@@ -28,6 +29,8 @@ use plimsoll_protocols::{
 };
 use plimsoll_testkit::{
     devnet::{Devnet, ITestToken},
+    exchange::Amount,
+    pairs::Pairs,
     venus::{ANVIL_ARGUMENTS, Listing, VenusMarket},
     venus_core::{self, ICore, ILiquidatorAdministration, IVai, VenusCore},
 };
@@ -371,6 +374,29 @@ async fn an_account_of_the_core_pool_that_owes_vai_is_said_to_be_left_out_until_
         assert_eq!(report.positions.iter().map(|shown| shown.account).collect::<Vec<_>>(), [other]);
         assert!(format!("{report:?}").contains("they owe VAI"), "{report:?}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gas_of_a_liquidation_in_the_core_pool_is_that_by_its_liquidator() -> eyre::Result<()> {
+    let Some(fixture) = Fixture::start().await? else { return Ok(()) };
+    let [coll, usd, _] = fixture.core.markets[..] else { eyre::bail!("too few markets") };
+    let Pairs { factory, init_code_hash } = Pairs::deploy(&fixture.devnet).await?;
+    let reserves = [(&coll, 1_000), (&usd, 2_000_000)];
+    let reserves = reserves.map(|(market, tokens)| Amount { token: market.token, units: whole(market, tokens) });
+    Pairs { factory, init_code_hash }.create(&fixture.devnet, reserves).await?;
+    fixture.open(fixture.borrowers[0], (&coll, whole(&coll, 10)), (&usd, whole(&usd, 14_000))).await?;
+    let venue =
+        Venue { kind: VenueKind::UniswapV2, deployer: factory, pool_init_code_hash: init_code_hash, keys: vec![3_000] };
+    let sales = Sales { venues: vec![venue], wrapped_coin: Some(coll.token), ..Sales::default() };
+    let endpoint = fixture.devnet.node.ws_url().parse()?;
+    let mut watcher = Watcher::start(vec![endpoint], fixture.deployment(), sales).await?;
+    let report = newest(fixture.provider(), &mut watcher).await?;
+    let block = fixture.provider().get_block(BlockId::from(report.block)).await?.wrap_err("no block")?;
+    let base_fee = block.header.base_fee_per_gas.wrap_err("no base fee")?;
+    let after_gas = report.positions.first().and_then(|shown| shown.after_gas.as_ref());
+    let gas_wei = after_gas.wrap_err_with(|| format!("{report:?}"))?.gas_wei.parse::<u64>()?;
+    assert_eq!(gas_wei / base_fee, 675_000, "as measured, and not that of an isolated pool");
     Ok(())
 }
 
