@@ -74,7 +74,7 @@ async fn execute(
                 }
                 Some(SenderEvent::Report(_)) => {}
                 // It is in the log.
-                Some(SenderEvent::Alert(_)) => {}
+                Some(SenderEvent::Alert(_) | SenderEvent::LeaseAcquired) => {}
                 None => bail!("the sender has ended"),
             },
             () = time::sleep(interval) => {

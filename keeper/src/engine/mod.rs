@@ -89,7 +89,7 @@ use tokio::{
     task,
     time::{self, Instant, MissedTickBehavior},
 };
-use tracing::{info, instrument};
+use tracing::{info, instrument, warn};
 
 pub use self::{
     alone::run_alone,
@@ -370,6 +370,7 @@ impl Engine {
                 let (subject, text) = ("sender".to_owned(), alert.to_string());
                 self.alerts.send(Notice { kind, subject, resolved: false, text });
             }
+            sender::SenderEvent::LeaseAcquired => self.on_lease_acquired().await,
             sender::SenderEvent::Report(report) => self.on_report(&report),
         }
         if !self.view.is_deferred() {
@@ -411,7 +412,16 @@ impl Engine {
         self.results.on_report(&self.config, &self.ledger, report);
     }
 
-    /// Shows a transaction that was mined before the restart, and was logged and measured then.
+    /// Continues with the results of the keeper that had the signers before.
+    async fn on_lease_acquired(&mut self) {
+        if let Err(problem) = self.results.learn().await {
+            warn!(%problem, "results of the signers' last holder not read: those that are not final are logged again");
+        }
+        self.ledger.set_results(self.submissions.results());
+    }
+
+    /// Shows a transaction whose result is known: it was logged and measured before a restart, or by the keeper that had the
+    /// signers before.
     fn show_known(&mut self, report: &Report) {
         self.view.record_report(report);
         let now = self.latest.as_ref().map_or(0, |block| block.header.timestamp);

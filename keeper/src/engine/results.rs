@@ -1,8 +1,8 @@
 //! What mined transactions earned and cost, written to the store for the report.
 //!
-//! After a restart the sender reports again what was mined before it and is not final. The results in the store tell which
-//! of that is known: it is shown, and not logged, measured or written a second time. What a reorg moved to another block meanwhile
-//! cost something else there, and is news.
+//! After a restart the sender reports again what was mined before it and is not final, and after it has taken over signers from
+//! another keeper what that one sent. The results in the store tell which of that is known: it is shown, and not logged, measured
+//! or written a second time. What a reorg moved to another block meanwhile cost something else there, and is news.
 
 use std::{
     collections::VecDeque,
@@ -36,6 +36,7 @@ const MAX_KNOWN: usize = 1_024;
 pub(super) struct ResultsRecorder {
     /// Intents with a result, and their transactions and blocks, the oldest first.
     known: VecDeque<(u64, B256, u64)>,
+    records: Records,
     changes: UnboundedSender<Change>,
     task: JoinHandle<()>,
 }
@@ -61,11 +62,30 @@ struct Block {
 impl ResultsRecorder {
     /// Starts a task that writes to `records`, whose newest results are known from the start. Fails if they cannot be read.
     pub(super) async fn start(records: Records, reader: StreamReader) -> Result<Self, StoreError> {
-        let mut known: VecDeque<_> =
-            records.newest_results(MAX_KNOWN).await?.iter().map(|row| (row.intent, row.hash, row.block)).collect();
-        known.make_contiguous().reverse();
         let (changes, receiver) = mpsc::unbounded_channel();
-        Ok(Self { known, changes, task: tokio::spawn(record(receiver, records, reader)) })
+        let task = tokio::spawn(record(receiver, records.clone(), reader));
+        let mut recorder = Self { known: VecDeque::new(), records, changes, task };
+        recorder.learn().await?;
+        Ok(recorder)
+    }
+
+    /// Learns the newest results in the store, which other keepers may have written. Fails if they cannot be read.
+    pub(super) async fn learn(&mut self) -> Result<(), StoreError> {
+        let newest = self.records.newest_results(MAX_KNOWN).await?;
+        for place in newest.iter().rev().map(|row| (row.intent, row.hash, row.block)) {
+            // What this keeper learnt of its own transactions may still have to be written.
+            if !self.known.contains(&place) {
+                self.remember(place);
+            }
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, place: (u64, B256, u64)) {
+        self.known.push_back(place);
+        if self.known.len() > MAX_KNOWN {
+            self.known.pop_front();
+        }
     }
 
     /// Whether a report says of a transaction that it was mined, and its result is known.
@@ -77,10 +97,7 @@ impl ResultsRecorder {
     pub(super) fn on_report(&mut self, config: &Config, ledger: &Ledger, report: &Report) {
         self.known.retain(|(intent, ..)| *intent != report.id);
         if let Some(receipt) = report.outcome.receipt() {
-            self.known.push_back(place_of(report.id, receipt));
-            if self.known.len() > MAX_KNOWN {
-                self.known.pop_front();
-            }
+            self.remember(place_of(report.id, receipt));
         }
         let change = match &report.outcome {
             Outcome::Mined(receipt) => {
@@ -183,17 +200,39 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::Address;
+    use tempfile::TempDir;
+
     use super::*;
-    use crate::view::fixture::{Fixture, receipt};
+    use crate::{
+        store::{Identity, Store},
+        view::fixture::{Fixture, receipt},
+    };
+
+    /// Records in a folder of their own.
+    fn records() -> (Records, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { chain_id: 1, genesis: B256::ZERO, core: Address::ZERO, rewards: None };
+        (Records::of_folder(&Store::open(folder.path(), &identity).unwrap()), folder)
+    }
 
     #[tokio::test]
     async fn a_result_is_known_in_its_block_alone() {
         let fixture = Fixture::new(&[]);
         let (changes, _received) = mpsc::unbounded_channel();
-        let known = VecDeque::from([place_of(7, &receipt(1, 5, true))]);
-        let mut recorder = ResultsRecorder { known, changes, task: tokio::spawn(async {}) };
+        let (records, _folder) = records();
+        let task = tokio::spawn(async {});
+        let mut recorder = ResultsRecorder { known: VecDeque::new(), records, changes, task };
         let mined_in = |block| fixture.report(7, Outcome::Mined(receipt(1, block, true)));
+        // Another keeper writes it, and is known when this one takes its signers over.
+        let written = row(&fixture.config, &mined_in(5), &receipt(1, 5, true), ResultStatus::Mined);
+        recorder.records.record_result(&written).await.unwrap();
+        assert!(!recorder.is_known(&mined_in(5)));
+        for _ in 0..2 {
+            recorder.learn().await.unwrap();
+        }
         assert!(recorder.is_known(&mined_in(5)));
+        assert_eq!(recorder.known.len(), 1);
         // A reorg while the keeper was away.
         assert!(!recorder.is_known(&mined_in(6)));
         recorder.on_report(&fixture.config, &Ledger::default(), &mined_in(6));

@@ -14,6 +14,9 @@ pub enum SenderEvent {
     Report(Box<Report>),
     /// The operator has to act.
     Alert(SenderAlert),
+    /// The keeper has the lease on its signers now. What their last holder sent and is not final is reported after this, whether
+    /// that one reported it or not.
+    LeaseAcquired,
 }
 
 /// What happened to one intent.

@@ -126,6 +126,8 @@ impl<J: Journal, S: SafetyStore> LeaseTask<J, S> {
                         self.admission.restore(record.unwrap_or_default());
                     }
                     info!(fence = lease.fence, "lease on the signers taken");
+                    // Before the signers' tasks know of it, so before their reports.
+                    self.events.send(SenderEvent::LeaseAcquired).ok();
                     self.lease.send_replace(Some(lease));
                     if let Some(from) = self.last_holder() {
                         self.alert(SenderAlert::LeaseTaken { from });

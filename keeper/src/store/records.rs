@@ -67,7 +67,7 @@ impl Records {
         }
     }
 
-    /// Reads the results of the newest intents, at most so many, the newest first.
+    /// Reads the newest results, at most so many, the newest first.
     pub async fn newest_results(&self, max: usize) -> Result<Vec<ResultRow>, StoreError> {
         match self {
             Self::Folder { results, .. } => results.newest(max).await,

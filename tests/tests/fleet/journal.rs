@@ -133,6 +133,10 @@ async fn a_folder_and_a_database_keep_the_same_promises() -> eyre::Result<()> {
     let Records::Server(connected) = &records else { unreachable!() };
     ensure!(connected.read_results(0..u64::MAX).await? == [result(1, 1)]);
     ensure!(connected.read_results(2..u64::MAX).await?.is_empty());
+    // A member that started later has higher ids, and may be long idle.
+    records.record_result(&result(1 << 32, 2)).await?;
+    records.record_result(&result(2, 3)).await?;
+    ensure!(records.newest_results(2).await? == [result(2, 3), result(1 << 32, 2)]);
     Ok(())
 }
 

@@ -1,9 +1,15 @@
 //! Keepers as processes of their own, each killed, stopped, or cut off at work: another takes over, every loan is liquidated
 //! once, and nothing is sent twice.
 
-use std::process::Command;
+use std::{process::Command, sync::Arc, time::Duration};
 
 use eyre::{ContextCompat, WrapErr, ensure};
+use plimsoll_chain::secret::Secret;
+use plimsoll_keeper::{
+    config,
+    safety::SafetyStore as _,
+    store::{Records, ResultRow, Server},
+};
 use plimsoll_testkit::{
     keeper::{Keeper, KeeperSetup},
     postgres::Postgres,
@@ -12,7 +18,7 @@ use plimsoll_testkit::{
 };
 use serde_json::Value;
 
-use crate::keeper::fixture::{EARLY_FINALITY, Fixture, program, soon};
+use crate::keeper::fixture::{EARLY_FINALITY, FINALITY_DEPTH, Fixture, program, soon};
 
 /// Loans of a group.
 const LOANS: u64 = 3;
@@ -200,4 +206,81 @@ async fn keepers_with_keys_of_their_own_share_the_work_through_faults_of_keepers
         fixture.ensure_none_reverted(fixture.suite.devnet.account(index)?).await?;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_last_holder_sent_is_logged_measured_and_recorded_once() -> eyre::Result<()> {
+    const EXECUTED: &str = "liquidation executed";
+    const MINED: &str = "transaction mined";
+    let fixture = Fixture::new(&[LOANS; 2]).await?;
+    let server = Postgres::start().await?;
+    let database = server.address()?;
+    let node = fixture.suite.devnet.node.ws_url();
+    let seat = |name| Seat { name, signers: [8, 9], database: &database, node: node.clone() };
+    fixture.stop_mining().await?;
+    let first = start(&fixture, &seat("first")).await?;
+    wait_until_holding(&first).await?;
+    let second = start(&fixture, &seat("second")).await?;
+    wait_until_standing_by(&second).await?;
+    fixture.drop_price_below(0).await?;
+    fixture.wait_until_liquidated(LOANS, &[&first, &second]).await?;
+    let known = recorded(&fixture, &server, 1).await?;
+    let totals = fixture.shown(&first, known[0].hash).await?;
+    ensure!(first.output().matches(EXECUTED).count() == 1, "{}", first.output());
+
+    drop(first);
+    wait_until_holding(&second).await?;
+    ensure!(second.api("status").await?["totals"] == totals, "the totals before anything was reported");
+    ensure!(fixture.shown(&second, known[0].hash).await? == totals, "the totals after a take-over");
+    ensure!(second.output().contains("signer taken over"), "{}", second.output());
+    for line in [EXECUTED, MINED] {
+        ensure!(!second.output().contains(line), "logged again: {}", second.output());
+    }
+    let metrics = second.text("/metrics").await?;
+    for measured in ["plimsoll_keeper_inclusion_delay_blocks_count 0", "plimsoll_keeper_tips_eth_total 0.0"] {
+        ensure!(metrics.lines().any(|line| line == measured), "no line {measured}:\n{metrics}");
+    }
+
+    // Mined when nobody has the lease: news to the next holder.
+    fixture.drop_price_below(1).await?;
+    soon(second.wait_until("status", |status| status["signers"][0]["pending"] == 1)).await?;
+    drop(second);
+    fixture.mine().await?;
+    let third = start(&fixture, &seat("third")).await?;
+    wait_until_holding(&third).await?;
+    fixture.wait_until_liquidated(2 * LOANS, &[&third]).await?;
+    let both = recorded(&fixture, &server, 2).await?;
+    ensure!(both[0] == known[0], "{both:?}");
+    let totals = fixture.shown(&third, both[1].hash).await?;
+    ensure!(totals["transactions"] == 2 && totals["liquidated"] == 2 * LOANS, "{totals}");
+    for line in [EXECUTED, MINED] {
+        ensure!(third.output().matches(line).count() == 1, "{line}: {}", third.output());
+    }
+
+    // Once final, nothing is reported again.
+    fixture.mine_blocks(FINALITY_DEPTH + 2, &third).await?;
+    ensure!(recorded(&fixture, &server, 2).await? == both);
+    fixture.ensure_each_once().await
+}
+
+/// Waits until this many results are in the database, and as many in the ledger of safety. Returns them.
+async fn recorded(fixture: &Fixture, server: &Postgres, results: u64) -> eyre::Result<Vec<ResultRow>> {
+    let url = Arc::new(Secret::new(server.url()?));
+    let settings = config::Postgres { url, lease: Duration::from_secs(3), name: String::new() };
+    let read = Server::inspect(&settings, &fixture.identity()?).await?.wrap_err("no tables")?;
+    let records = Records::Server(Arc::new(read));
+    let safety = records.safety(fixture.suite.devnet.account(8)?);
+    soon(async {
+        loop {
+            let rows = records.newest_results(10).await?;
+            let counted = safety.read().await?.map_or(0, |record| record.results.lifetime().transactions);
+            let found = u64::try_from(rows.len())?;
+            ensure!(found <= results && counted <= results, "{counted} counted, {rows:?}");
+            if (found, counted) == (results, results) {
+                return Ok(rows.into_iter().rev().collect());
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
 }

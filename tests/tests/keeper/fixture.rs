@@ -183,6 +183,24 @@ impl Fixture {
         Ok(())
     }
 
+    /// Mines blocks until a keeper shows what a transaction brought. Returns its totals.
+    pub(crate) async fn shown(&self, keeper: &Keeper, transaction: B256) -> eyre::Result<Value> {
+        soon(async {
+            loop {
+                self.mine_blocks(1, keeper).await?;
+                let activity = keeper.api("activity").await?;
+                let entries = activity["activity"].as_array().wrap_err("no list")?;
+                let is_it =
+                    |entry: &&Value| entry["transaction"] == transaction.to_string() && entry["state"] == "mined";
+                if entries.iter().any(|entry| is_it(&entry) && !entry["profit"].is_null() && !entry["moved"].is_null())
+                {
+                    return Ok(keeper.api("status").await?["totals"].clone());
+                }
+            }
+        })
+        .await
+    }
+
     /// Mines until everything that a keeper sent is settled in its journal, and shuts it down. The journal can only be
     /// read after that, so the keeper is restarted as long as something is unsettled.
     pub(crate) async fn settle_and_end(
@@ -231,15 +249,20 @@ impl Fixture {
         Ok(mined)
     }
 
-    /// Returns the journal of a keeper that has ended.
-    pub(crate) async fn journal(&self, setup: &KeeperSetup) -> eyre::Result<Vec<JournalEntry>> {
+    /// Returns the identity of the suite's deployment.
+    pub(crate) fn identity(&self) -> eyre::Result<Identity> {
         let deployment = &self.suite.deployment;
-        let identity = Identity {
+        Ok(Identity {
             chain_id: deployment.chain_id,
             genesis: deployment.genesis,
             core: self.core,
             rewards: Some(self.suite.contract("Rewards")?),
-        };
+        })
+    }
+
+    /// Returns the journal of a keeper that has ended.
+    pub(crate) async fn journal(&self, setup: &KeeperSetup) -> eyre::Result<Vec<JournalEntry>> {
+        let identity = self.identity()?;
         let store = Store::open(&setup.store(&self.suite), &identity)?;
         Ok(store.journal.newest(100_000).await?)
     }

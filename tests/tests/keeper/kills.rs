@@ -3,18 +3,17 @@
 
 use alloy::{
     network::TransactionResponse as _,
-    primitives::{Address, B256},
+    primitives::Address,
     providers::{Provider, ext::AnvilApi},
     rpc::types::anvil::ReorgOptions,
 };
-use eyre::{ContextCompat, ensure};
+use eyre::ensure;
 use plimsoll_keeper::store::{ResultRow, read_results};
 use plimsoll_testkit::{
     keeper::{Keeper, KeeperSetup},
     observer::{Observation, Observer},
     proxy::{Fault, Phase, Proxy, Rule},
 };
-use serde_json::Value;
 
 use super::fixture::{EARLY_FINALITY, Fixture, program, soon};
 
@@ -112,13 +111,13 @@ async fn what_was_mined_before_a_kill_and_is_not_final_is_logged_and_recorded_on
     fixture.wait_until_liquidated(LOANS, &[&keeper]).await?;
     let first = recorded(&fixture, &setup, 1).await?;
     ensure!(keeper.output().matches(LINE).count() == 1, "{}", keeper.output());
-    let lifetime = shown(&fixture, &keeper, first[0].hash).await?;
+    let lifetime = fixture.shown(&keeper, first[0].hash).await?;
 
     // Dropping it kills it.
     drop(keeper);
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
-    ensure!(shown(&fixture, &keeper, first[0].hash).await? == lifetime, "its totals are others after a restart");
+    ensure!(fixture.shown(&keeper, first[0].hash).await? == lifetime, "its totals are others after a restart");
     ensure!(!keeper.output().contains(LINE), "logged again: {}", keeper.output());
 
     // Mined without the keeper's knowledge: that is news to the next one.
@@ -130,7 +129,7 @@ async fn what_was_mined_before_a_kill_and_is_not_final_is_logged_and_recorded_on
     let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
     fixture.wait_until_liquidated(LOANS * 2, &[&keeper]).await?;
     let both = recorded(&fixture, &setup, 2).await?;
-    shown(&fixture, &keeper, both[1].hash).await?;
+    fixture.shown(&keeper, both[1].hash).await?;
     ensure!(both[0] == first[0], "{both:?}");
     ensure!(keeper.output().matches(LINE).count() == 1, "{}", keeper.output());
 
@@ -151,22 +150,6 @@ async fn recorded(fixture: &Fixture, setup: &KeeperSetup, results: usize) -> eyr
                 return Ok(rows);
             }
             tokio::task::yield_now().await;
-        }
-    })
-    .await
-}
-
-/// Mines blocks until a keeper shows what a transaction brought. Returns its totals.
-async fn shown(fixture: &Fixture, keeper: &Keeper, transaction: B256) -> eyre::Result<Value> {
-    soon(async {
-        loop {
-            fixture.mine_blocks(1, keeper).await?;
-            let activity = keeper.api("activity").await?;
-            let entries = activity["activity"].as_array().wrap_err("no list")?;
-            let is_it = |entry: &&Value| entry["transaction"] == transaction.to_string() && entry["state"] == "mined";
-            if entries.iter().any(|entry| is_it(&entry) && !entry["profit"].is_null() && !entry["moved"].is_null()) {
-                return Ok(keeper.api("status").await?["totals"].clone());
-            }
         }
     })
     .await

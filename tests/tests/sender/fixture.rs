@@ -251,7 +251,7 @@ impl Running {
             match news.wrap_err("the sender has ended")? {
                 SenderEvent::Report(report) if report.id == id => return Ok(report.outcome),
                 SenderEvent::Report(report) => self.kept.push(*report),
-                SenderEvent::Alert(_) => {}
+                SenderEvent::Alert(_) | SenderEvent::LeaseAcquired => {}
             }
         }
     }

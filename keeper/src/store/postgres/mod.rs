@@ -363,10 +363,11 @@ impl Server {
         Ok(self.query(sql, &parameters).await.map(drop)?)
     }
 
-    /// Reads the results of the newest intents of every member, at most so many, the newest first. One that cannot be read is left
-    /// out: what a keeper wants them for is not worth its start.
+    /// Reads the newest results of every member, at most so many, the newest first. One that cannot be read is left out: what a
+    /// keeper wants them for is not worth its start.
     pub async fn newest_results(&self, max: usize) -> Result<Vec<ResultRow>, StoreError> {
-        let sql = "SELECT result FROM plimsoll.results WHERE deployment = $1 ORDER BY intent DESC LIMIT $2";
+        // Not by intent: the ids of a member that started later are higher than all of one that started before.
+        let sql = "SELECT result FROM plimsoll.results WHERE deployment = $1 ORDER BY at DESC, intent DESC LIMIT $2";
         let max = i64::try_from(max).unwrap_or(i64::MAX);
         let parameters: [Parameter<'_>; 2] = [(&self.deployment, Type::INT4), (&max, Type::INT8)];
         Ok(self.query(sql, &parameters).await?.iter().filter_map(|row| self.result_of(row).ok()).collect())
