@@ -66,6 +66,7 @@ mod interfaces {
             function setTargetClosed(address target, bool closed) external;
             function getSchedule(bytes32 id) external view returns (uint48);
             function getNonce(bytes32 id) external view returns (uint32);
+            function hashOperation(address caller, address target, bytes calldata data) external view returns (bytes32);
             function schedule(address target, bytes calldata data, uint48 when) external returns (bytes32 operationId, uint32 nonce);
             function execute(address target, bytes calldata data) external payable returns (uint32);
             function cancel(address caller, address target, bytes calldata data) external returns (uint32);
@@ -94,6 +95,8 @@ mod interfaces {
             function proposalSnapshot(uint256 proposalId) external view returns (uint256);
             function proposalDeadline(uint256 proposalId) external view returns (uint256);
             function proposalEta(uint256 proposalId) external view returns (uint256);
+            function proposalProposer(uint256 proposalId) external view returns (address);
+            function hashProposal(address[] calldata targets, uint256[] calldata values, bytes[] calldata calldatas, bytes32 descriptionHash) external view returns (uint256);
             function proposalNeedsQueuing(uint256 proposalId) external view returns (bool);
             function proposalVotes(uint256 proposalId) external view returns (uint256 againstVotes, uint256 forVotes, uint256 abstainVotes);
             function proposalGuardian() external view returns (address);

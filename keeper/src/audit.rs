@@ -7,6 +7,7 @@
 //! book is then rebuilt.
 
 mod jobs;
+mod stored;
 mod whole;
 
 use std::fmt;
@@ -23,7 +24,7 @@ use plimsoll_contracts::{
 
 pub use self::{
     jobs::{compare_job, job_call},
-    whole::{Comparison, compare_book},
+    whole::{Compared, Comparison, compare_book},
 };
 use crate::{
     book::{Book, MarketBook, VaultBook},

@@ -380,8 +380,8 @@ enum SnapshotCommand {
     /// Put a snapshot in the place of the store's checkpoints, after comparing it with the chain.
     ///
     /// A file that was cut off or altered is refused, and one of another deployment or of blocks that the chain does not have. What
-    /// it has is then followed up to the newest block and compared there: totals, vaults, and up to 10,000 positions; of other
-    /// protocols what their contracts say. Only then anything is changed. No keeper may run with this folder meanwhile. Files
+    /// it has is then followed up to the newest block and compared there: totals, programmes, vaults, what governance waits for, and
+    /// up to 10,000 each of positions, stakes and orders; of other protocols what their contracts say. Only then anything is changed. No keeper may run with this folder meanwhile. Files
     /// that are replaced are kept with `.old` at their names.
     Import {
         #[command(flatten)]

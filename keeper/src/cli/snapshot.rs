@@ -11,8 +11,9 @@ use tracing::info;
 
 use super::book::{FollowResult, TIMEOUT, follow_to_head, names};
 use crate::{
-    audit::{Comparison, compare_book},
+    audit::{Compared, Comparison, compare_book},
     book::{Block, Book, Row},
+    chain::Header,
     config::Config,
     engine::{FailoverReader, ProtocolFollower, confirm_deployment, covers},
     prices::UNSIGNED_ACCOUNT,
@@ -111,22 +112,32 @@ async fn confirm_book(
     let settings =
         StreamSettings { genesis: Some(genesis), ..StreamSettings::new(deployed.chain_id, config.chain.block_time) };
     let cursor = Cursor { number: tip.number, hash: Some(tip.hash) };
-    let mut stream = Stream::start(nodes, sources, cursor, settings);
+    let mut stream = Stream::start(nodes, sources.clone(), cursor, settings);
     let header = match follow_to_head(&mut stream, &mut book).await? {
         FollowResult::Head(header) => header,
         FollowResult::DoesNotFit(reason) => bail!("the chain's events since do not fit it: {reason}"),
     };
     let reader = FailoverReader::new(stream.reader(), UNSIGNED_ACCOUNT);
-    let contracts = (deployed.core, config.jobs.contracts.map(|contracts| contracts.jobs));
-    let Comparison { markets, compared, positions, mismatches } =
-        compare_book(reader, contracts, &book, &header).await?;
-    if !mismatches.is_empty() {
-        bail!("it differs from the chain: {}", listed(&mismatches));
+    let found = compare_book(reader, &sources, &book, &header).await?;
+    if !found.differences.is_empty() {
+        bail!("it differs from the chain: {}", listed(&found.differences));
     }
-    Ok(format!(
-        "It equals the chain after block {}: the totals of {markets} markets, and {compared} of {positions} positions.",
-        header.number
-    ))
+    Ok(confirmation(&header, &found))
+}
+
+/// Says what was compared.
+fn confirmation(header: &Header, found: &Comparison) -> String {
+    let some_of = |Compared { compared, all }: Compared, name: &str| format!("{compared} of {all} {name}");
+    let mut parts = vec![format!("the totals of {} markets", found.markets), some_of(found.positions, "positions")];
+    for (compared, name) in [(found.stakes, "stakes"), (found.orders, "orders")] {
+        if compared.all > 0 {
+            parts.push(some_of(compared, name));
+        }
+    }
+    if found.operations > 0 {
+        parts.push(format!("{} scheduled operations and proposals", found.operations));
+    }
+    format!("It equals the chain after block {}: {}.", header.number, parts.join(", "))
 }
 
 /// Follows another protocol from its checkpoint up to the newest block, and compares it with what its contracts say there.

@@ -35,9 +35,9 @@ sol! {
 }
 
 /// Anvil's account 9, which signs harvests, has the role; account 7 may cancel.
-const SAFE: Address = address!("0xa0Ee7A142d267C1f36714E4a8F75612F20a79720");
+pub(super) const SAFE: Address = address!("0xa0Ee7A142d267C1f36714E4a8F75612F20a79720");
 const COUNCIL: Address = address!("0x14dC79964da2C08b23698B3D3cc7Ca32193d9955");
-const GOVERNANCE: &str = r#"
+pub(super) const GOVERNANCE: &str = r#"
 [governance]
 administrators = ["safe"]
 administrators_delay = "14 days"
@@ -56,20 +56,25 @@ functions = ["Backstop.cancelLimit"]
 const SETTINGS: &str = "[governance]\nexecute = true\n[chain]\nfinality_depth = 8\n";
 const DELAY_SECS: u64 = 13 * 86_400;
 
-struct Governed {
-    suite: Suite,
+pub(super) struct Governed {
+    pub(super) suite: Suite,
     manager: Address,
     core: Address,
 }
 
 impl Governed {
     async fn new() -> eyre::Result<Self> {
+        Self::by(GOVERNANCE).await
+    }
+
+    /// A suite that is governed by what these tables of the manifest say.
+    pub(super) async fn by(governance: &str) -> eyre::Result<Self> {
         let path = workspace()?.root().join("examples/local.toml");
         let accounts = format!("[accounts]\nsafe = \"{SAFE}\"\ncouncil = \"{COUNCIL}\"");
         let text = std::fs::read_to_string(&path)?
             .replace("[owner]\naccount = \"deployer\"", "[owner]\naccount = \"manager\"")
             .replace("[accounts]", &accounts);
-        let text = format!("{text}\n{GOVERNANCE}");
+        let text = format!("{text}\n{governance}");
         let manifest = Box::new(Manifest::parse(Path::new("local.toml"), text)?);
         let suite = Suite::start_from(&manifest, &[]).await?;
         let manager = suite.deployment.address("governance.manager").wrap_err("no manager")?;
@@ -78,12 +83,12 @@ impl Governed {
     }
 
     /// The call that makes this account the recipient of the reserve of `weth-usdc`.
-    fn set_recipient(&self, recipient: Address) -> eyre::Result<Vec<u8>> {
+    pub(super) fn set_recipient(&self, recipient: Address) -> eyre::Result<Vec<u8>> {
         let id = self.suite.market("weth-usdc")?.id().0;
         Ok(IPlimsoll::setFeeRecipientCall { id, recipient }.abi_encode())
     }
 
-    async fn schedule(&self, data: Vec<u8>) -> eyre::Result<()> {
+    pub(super) async fn schedule(&self, data: Vec<u8>) -> eyre::Result<()> {
         let manager = IManager::new(self.manager, self.suite.provider());
         mined(manager.schedule(self.core, data.into(), Default::default()).from(SAFE)).await?;
         Ok(())

@@ -34,13 +34,13 @@ const BORROWER: usize = 4;
 const LOAN: [u128; 2] = [10 * ETHER, 15_000 * DOLLAR];
 
 /// A suite whose borrowers have orders.
-struct Guarded {
-    fixture: Fixture,
-    guard: Address,
+pub(super) struct Guarded {
+    pub(super) fixture: Fixture,
+    pub(super) guard: Address,
 }
 
 /// From 78 % back to 60 %, or at a price the whole loan, for 0.5 % at the trigger to 2 % at a distance of 4 %.
-fn terms(trigger_price: U256) -> IGuard::Order {
+pub(super) fn terms(trigger_price: U256) -> IGuard::Order {
     let is_price = !trigger_price.is_zero();
     IGuard::Order {
         triggerLtvBps: if is_price { 0 } else { 7_800 },
@@ -73,7 +73,7 @@ impl Guarded {
 
     /// Opens a loan of an account, and places an order that expires in a day. The account authorises the guard if it is
     /// said to.
-    async fn borrow(
+    pub(super) async fn borrow(
         &self,
         account: usize,
         kind: IGuard::Kind,
