@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -35,6 +35,24 @@ impl IntoResponse for ApiError {
         let (status, code) = status_and_code(&self.0);
         (status, Json(Body { error: Content { code, message: self.0.to_string() } })).into_response()
     }
+}
+
+/// Gives an error that was found before a handler was called – another method than GET, a path that is no text – the body that all
+/// errors of the API have.
+pub(super) fn in_json(response: Response) -> Response {
+    let status = response.status();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    let (code, message) = match status {
+        _ if is_json => return response,
+        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "the API is read-only: GET is the only method"),
+        StatusCode::BAD_REQUEST => ("invalid_path", "the path is not valid UTF-8 once its escapes are decoded"),
+        _ => return response,
+    };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let body = Body { error: Content { code, message: message.to_owned() } };
+    Response::from_parts(parts, serde_json::to_string(&body).unwrap_or_default().into())
 }
 
 /// Returns the HTTP status of an error, and its name in JSON.

@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    error::{ApiError, status_and_code},
+    error::{self, ApiError, status_and_code},
     sse::{self, Sections},
     v1,
 };
@@ -144,7 +144,11 @@ fn router(state: AppState) -> Router {
 }
 
 async fn with_headers(request: axum::extract::Request, next: Next) -> Response {
+    let is_of_api = request.uri().path().starts_with("/api");
     let mut response = next.run(request).await;
+    if is_of_api {
+        response = error::in_json(response);
+    }
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use eyre::eyre;
+use eyre::{ensure, eyre};
 
 use crate::{
     config::Config,
@@ -24,6 +24,7 @@ pub(super) async fn report(
         None => Ok(default),
     };
     let (since, until) = (time("--since", since, 0)?, time("--until", until, u64::MAX)?);
+    ensure!(since < until, "--since must be before --until: there is nothing between them");
     let rows = match config.store.postgres.clone() {
         None => read_results(&config.store.folder, since..until)?,
         Some(postgres) => match Server::inspect(&postgres, &identity(&mut config).await).await? {

@@ -19,7 +19,9 @@ use tracing::{debug, warn};
 use super::{MAX_BYTES, PendingRequest, Response, socket_path};
 
 /// Longest time of a connection, from the first byte of its request to the last of its response.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(14);
+/// Longest time for the keeper to carry a command out. The client waits a little longer, so that it has an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after a connection that the operating system could not make.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Number of requests that may wait for the keeper.
@@ -72,7 +74,7 @@ async fn accept(listener: UnixListener, owner: u32, requests: mpsc::Sender<Pendi
                     // Between bind and chmod anybody could have connected.
                     let is_owner = stream.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0);
                     if is_owner {
-                        let answer = answer(stream, requests.clone());
+                        let answer = answer(stream, requests.clone(), PATIENCE);
                         connections.spawn(async move { timeout(TIMEOUT, answer).await.unwrap_or(Ok(())) });
                     } else {
                         warn!("a control command of another user was refused");
@@ -93,17 +95,25 @@ async fn accept(listener: UnixListener, owner: u32, requests: mpsc::Sender<Pendi
     }
 }
 
-async fn answer(mut stream: UnixStream, requests: mpsc::Sender<PendingRequest>) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, requests: mpsc::Sender<PendingRequest>, patience: Duration) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = String::new();
     BufReader::new(read.take(MAX_BYTES)).read_line(&mut line).await?;
     let response: Response = match serde_json::from_str(&line) {
         Ok(request) => {
             let (respond, response) = oneshot::channel();
-            let is_taken = requests.send(PendingRequest { request, respond }).await.is_ok();
-            match response.await {
-                Ok(response) if is_taken => response,
-                _ => Err("the keeper is ending".to_owned()),
+            let carried_out = async {
+                requests.send(PendingRequest { request, respond }).await.ok()?;
+                response.await.ok()
+            };
+            match timeout(patience, carried_out).await {
+                Ok(Some(response)) => response,
+                Ok(None) => Err("the keeper is ending".to_owned()),
+                Err(_) => Err(format!(
+                    "the keeper has not got to it within {} s: it waits for a node, or hangs. See its log and its dashboard; it \
+                     carries the command out when it gets to it",
+                    patience.as_secs()
+                )),
             }
         }
         Err(error) => Err(format!("this keeper does not know the command: {error}")),
@@ -145,6 +155,19 @@ mod tests {
         drop(server);
         let gone = send(folder.path(), &REQUEST).await.unwrap_err();
         assert!(matches!(gone, ControlError::NotRunning { .. }), "{gone}");
+    }
+
+    #[tokio::test]
+    async fn a_keeper_that_does_not_get_to_a_command_says_so_before_the_client_gives_up() {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let (sender, _requests) = mpsc::channel(QUEUE);
+        let answer = tokio::spawn(answer(server, sender, Duration::ZERO));
+        client.write_all(format!("{}\n", serde_json::to_string(&REQUEST).unwrap()).as_bytes()).await.unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        let Err(reason) = serde_json::from_str::<Response>(&response).unwrap() else { panic!("{response}") };
+        assert!(reason.contains("has not got to it within 0 s"), "{reason}");
+        answer.await.unwrap().unwrap();
     }
 
     #[tokio::test]

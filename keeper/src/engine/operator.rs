@@ -1,6 +1,6 @@
 //! Commands of the operator to the running keeper: pauses, the circuit breaker, profit taking, and cancellations.
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use eyre::WrapErr;
 use plimsoll_contracts::MarketId;
 use tracing::info;
@@ -111,13 +111,26 @@ impl Engine {
         Ok(Done { text, paused: self.pauses.names(&self.config) })
     }
 
+    /// Whether the record, the book or what is liquidatable elsewhere has something with this id.
+    fn is_known(&self, id: B256) -> bool {
+        let (deployed, book) = (&self.config.deployed, self.follower.book());
+        deployed.market_names.contains_key(&MarketId(id))
+            || deployed.programme_names.contains_key(&id)
+            || deployed.vault_names.contains_key(&Address::from_word(id))
+            || book.market(MarketId(id)).is_some()
+            || book.pool(id).is_some()
+            || !self.config.protocols.deployments.is_empty()
+    }
+
     /// The id of a market that is named or given by its id, and how it is called in a sentence.
     fn paused_place(&self, market: Option<&str>) -> Result<(Option<B256>, String), String> {
         let Some(text) = market else { return Ok((None, "anywhere".to_owned())) };
         let names = &self.config.deployed.market_names;
         let by_name = names.iter().find(|(_, name)| *name == text).map(|(id, _)| id.0);
         match by_name.or_else(|| text.parse().ok()) {
-            Some(id) => Ok((Some(id), format!("in {}", self.config.deployed.market_name(MarketId(id))))),
+            Some(id) if self.is_known(id) => Ok((Some(id), format!("in {}", self.config.deployed.name_of(id)))),
+            // One that is not known yet, or one with a mistake: a pause is never refused, and says that it may be of nothing.
+            Some(id) => Ok((Some(id), format!("in {id}, of which nothing is known here – is it the right id? –"))),
             None => {
                 let known: Vec<_> = names.values().map(String::as_str).collect();
                 Err(match &known[..] {
@@ -174,6 +187,9 @@ mod tests {
         assert!(done.paused.is_empty() && !is_paused(&site));
         let unknown = ask(&mut site, pause(Some("weth"), false)).await.unwrap_err();
         assert!(unknown.contains("no market weth") && unknown.contains("weth-usdc"), "{unknown}");
+        let mistaken = alloy::primitives::B256::repeat_byte(7).to_string();
+        let done = ask(&mut site, pause(Some(&mistaken), false)).await.unwrap();
+        assert!(done.text.contains("nothing is known here"), "{}", done.text);
     }
 
     #[tokio::test]

@@ -87,7 +87,7 @@ pub async fn run(
     // Before the endpoints are taken: their roles say how transactions are sent.
     let sender_settings = wiring::sender(&config, mode);
     let roles = Roles::of(std::mem::take(&mut config.endpoints));
-    // URLs of targets belong to the alerts alone; the watched accounts are shown, too.
+    // URLs of targets belong to the alerts alone.
     let alert_settings = take_alerts(&mut config.alerts);
     let config = Arc::new(config);
     let view = ViewPublisher::new(Arc::clone(&config), endpoint_names, mode != Mode::DryRun);
@@ -294,11 +294,11 @@ fn endpoint_names(config: &Config) -> Vec<EndpointName> {
     read.map(|endpoint| EndpointName { name: endpoint.name.clone(), role: endpoint.role.to_string() }).collect()
 }
 
-/// Takes the settings of the alerts, and leaves the watched accounts.
+/// Takes the settings of the alerts, and leaves those that are shown: the watched accounts, and what a low balance is.
 fn take_alerts(alerts: &mut config::Alerts) -> config::Alerts {
-    let watch = alerts.watch.clone();
+    let (watch, low_balance) = (alerts.watch.clone(), alerts.low_balance);
     let taken = std::mem::take(alerts);
-    alerts.watch = watch;
+    (alerts.watch, alerts.low_balance) = (watch, low_balance);
     taken
 }
 

@@ -314,10 +314,14 @@ impl Submissions {
     /// How far the limits on sending are used up at a time, in seconds of the chain's clock. Looks for the kill file; a
     /// folder that cannot be read counts as one that has it.
     pub(super) fn safety(&self, settings: &config::Safety, now: u64) -> SafetySnapshot {
-        let (breaker_open_secs, lost_wei, reverts) =
-            self.sender.with_gate(|gate, _| (gate.breaker_open_for(now), gate.lost_on(now), gate.recent_reverts(now)));
         let is_killed = settings.kill_file.try_exists().unwrap_or(true);
-        SafetySnapshot { is_killed, breaker_open_secs, lost_wei, reverts }
+        self.sender.with_gate(|gate, _| SafetySnapshot {
+            is_killed,
+            open_breakers: gate.open_breakers(now),
+            capped_scopes: gate.capped_scopes(now),
+            lost_wei: gate.lost_on(now),
+            reverts: gate.recent_reverts(now),
+        })
     }
 }
 

@@ -186,10 +186,23 @@ impl Gate {
         self.record.breakers.clear();
     }
 
-    /// Returns the seconds until the last open circuit breaker closes, and `None` if all are closed.
+    /// Returns the scopes whose circuit breakers are open, each with the seconds until it closes.
     #[must_use]
-    pub fn breaker_open_for(&self, now: u64) -> Option<u64> {
-        self.record.breakers.iter().filter_map(|(_, breaker)| breaker.open_for(now)).max()
+    pub fn open_breakers(&self, now: u64) -> Vec<(Scope, u64)> {
+        let open = |(scope, breaker): &(Scope, Breaker)| Some((scope.clone(), breaker.open_for(now)?));
+        self.record.breakers.iter().filter_map(open).collect()
+    }
+
+    /// Returns the scopes whose loss of the UTC day of this timestamp has reached its cap.
+    #[must_use]
+    pub fn capped_scopes(&self, now: u64) -> Vec<Scope> {
+        let cap = self.settings.scope_loss_cap_per_day;
+        self.record
+            .results
+            .scopes_on_day(now)
+            .filter(|(_, sums)| sums.lost_wei >= cap)
+            .map(|(scope, _)| scope.clone())
+            .collect()
     }
 
     /// Returns the number of reverts within the window, of the scope with most of them.

@@ -348,6 +348,11 @@ impl ResultsLedger {
         self.today(now).iter().find(|(known, _)| known == scope).map_or_else(Sums::default, |(_, sums)| *sums)
     }
 
+    /// Iterates over the sums of each scope with a transaction on the UTC day of a time in seconds.
+    pub fn scopes_on_day(&self, now: u64) -> impl Iterator<Item = &(Scope, Sums)> {
+        self.today(now).iter()
+    }
+
     fn today(&self, now: u64) -> &[(Scope, Sums)] {
         if now / SECONDS_PER_DAY == self.day { &self.by_scope } else { &[] }
     }

@@ -513,6 +513,8 @@ pub struct SignerView {
     pub nonce: Option<u64>,
     /// Number of pending transactions.
     pub pending: u64,
+    /// Whether its balance is below `low_balance` in `[alerts]`.
+    pub low: bool,
     /// Why it cannot send, where it cannot.
     pub problem: Option<String>,
 }
@@ -541,7 +543,8 @@ pub struct EndpointView {
 /// Limits on sending, and how far they are used up.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SafetyView {
-    /// Why sending is stopped, where it is: kill file, a circuit breaker or the daily loss cap.
+    /// Why sending is stopped, where it is: kill file or daily loss cap; or of which strategy in which market, by its circuit
+    /// breaker or its own cap.
     pub stopped: Option<String>,
     /// Names of markets in which an operator has paused the keeper, or `everything`.
     pub paused: Vec<String>,

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     amount::Amount,
     config::Config,
+    intent::Scope,
     stream::{EndpointHealth, EndpointState},
 };
 
@@ -53,12 +54,14 @@ pub(crate) struct SignerSnapshot {
 }
 
 /// How far the limits on sending are used up.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct SafetySnapshot {
     /// Whether the kill file exists.
     pub(crate) is_killed: bool,
-    /// Time until the last open circuit breaker closes, in seconds; `None` while all are closed.
-    pub(crate) breaker_open_secs: Option<u64>,
+    /// Scopes whose circuit breakers are open, each with the seconds until it closes.
+    pub(crate) open_breakers: Vec<(Scope, u64)>,
+    /// Scopes whose loss of the day has reached its cap.
+    pub(crate) capped_scopes: Vec<Scope>,
     /// What transactions that cost more than they brought lost today, in wei.
     pub(crate) lost_wei: U256,
     /// Number of reverts within the window of the circuit breaker with most of them.
@@ -92,21 +95,21 @@ pub(super) fn signer_view(config: &Config, signer: &SignerSnapshot) -> SignerVie
         balance: signer.balance.map(|wei| Amount::of_wei(wei, coin)),
         nonce: Some(signer.next_nonce),
         pending: count(signer.pending),
+        low: signer.balance.is_some_and(|balance| balance < config.alerts.low_balance),
         problem,
     }
 }
 
 /// Shows the limits on sending. Of several reasons to send nothing the most deliberate is shown.
-pub(super) fn safety_view(config: &Config, safety: SafetySnapshot, paused: &[String]) -> SafetyView {
+pub(super) fn safety_view(config: &Config, safety: &SafetySnapshot, paused: &[String]) -> SafetyView {
     let (coin, settings) = (&config.chain.coin, &config.safety);
     let stopped = if safety.is_killed {
         Some(format!("the kill file {} exists", settings.kill_file.display()))
-    } else if let Some(secs) = safety.breaker_open_secs {
-        Some(format!("a circuit breaker is open for {secs} s more; other strategies and markets go on"))
     } else if safety.lost_wei >= settings.loss_cap_per_day {
-        Some("the day's loss has reached its cap".to_owned())
+        let (lost, cap) = (Amount::of_wei(safety.lost_wei, coin), Amount::of_wei(settings.loss_cap_per_day, coin));
+        Some(format!("{lost} were lost today (UTC), and the cap is {cap}"))
     } else {
-        None
+        stopped_in_part(config, safety)
     };
     SafetyView {
         stopped,
@@ -116,6 +119,17 @@ pub(super) fn safety_view(config: &Config, safety: SafetySnapshot, paused: &[Str
         reverts: count(safety.reverts),
         breaker_reverts: settings.breaker_reverts,
     }
+}
+
+/// Says which strategies in which markets send nothing, while all others go on.
+fn stopped_in_part(config: &Config, safety: &SafetySnapshot) -> Option<String> {
+    let name = |scope: &Scope| format!("{} in {}", scope.strategy, config.deployed.name_of(scope.market));
+    let open = safety.open_breakers.iter();
+    let open = open.map(|(scope, secs)| format!("{}, whose circuit breaker is open for {secs} s more", name(scope)));
+    let capped = safety.capped_scopes.iter();
+    let capped = capped.map(|scope| format!("{}, whose loss of today (UTC) has reached its cap", name(scope)));
+    let parts: Vec<_> = open.chain(capped).collect();
+    (!parts.is_empty()).then(|| format!("for {}; everything else goes on", parts.join("; for ")))
 }
 
 /// Shows an endpoint by its name in the configuration.

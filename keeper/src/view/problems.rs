@@ -102,7 +102,17 @@ impl View {
         for signer in &self.signers {
             if let Some(problem) = &signer.problem {
                 add(ProblemLevel::Critical, format!("The signer for {}: {problem}.", signer.role));
+            } else if let Some(balance) = signer.balance.as_ref().filter(|_| signer.low) {
+                let text = format!("The signer for {} has {balance} left: send {} to it.", signer.role, balance.token);
+                add(ProblemLevel::Warning, text);
             }
+        }
+        if !self.safety.paused.is_empty() {
+            let text = format!(
+                "Paused by the operator: {}. `plimsoll-keeper resume` ends a pause.",
+                self.safety.paused.join(", ")
+            );
+            add(ProblemLevel::Warning, text);
         }
         for problem in self.fleet_problems() {
             let level = match problem {

@@ -309,7 +309,7 @@ impl ViewPublisher {
         self.view.profit = operations.ledger.days(&self.config.chain.coin);
         self.view.totals = operations.ledger.totals(&self.config.chain.coin, operations.timestamp);
         self.view.signers = operations.signers.iter().map(|signer| signer_view(&self.config, signer)).collect();
-        self.view.safety = safety_view(&self.config, operations.safety, &operations.paused);
+        self.view.safety = safety_view(&self.config, &operations.safety, &operations.paused);
         self.view.audit = operations.audit.clone();
         let named =
             operations.held_markets.iter().map(|(market, blocks)| (self.config.deployed.name_of(*market), *blocks));

@@ -9,8 +9,7 @@ use super::{fixture::*, *};
 use crate::{
     amount::{Amount, Balance},
     chain::Header,
-    intent::Outcome,
-    intent::SafetyRefusal,
+    intent::{Outcome, SafetyRefusal, Scope},
     prices::{NoPrice, Prices},
     safety::{Contracts, Execution, Realised, ResultsLedger},
     strategies::{Decision, LoanClass, SkipReason, harvest::StreamId},
@@ -47,7 +46,7 @@ impl Bench {
 
     fn refresh_at(&mut self, prices: &Prices) -> Arc<View> {
         let header = self.fixture.header();
-        let operations = operations(&header, &self.ledger, &self.audit, &self.signers, self.safety);
+        let operations = operations(&header, &self.ledger, &self.audit, &self.signers, self.safety.clone());
         self.publisher.refresh(&BlockSnapshot { header: &header, book: &self.fixture.book, prices, operations });
         self.published()
     }
@@ -175,18 +174,28 @@ fn watched_accounts_are_shown_where_they_have_debt() {
 }
 
 #[test]
-fn of_several_reasons_to_send_nothing_the_kill_file_is_shown_first() {
+fn what_stops_everything_is_shown_before_what_stops_one_market_which_is_named() {
     let mut bench = Bench::new(&[], true);
-    let mut stopped = |safety| {
+    let id = bench.fixture.params.id();
+    let mut stopped = |safety: SafetySnapshot| {
         bench.safety = safety;
         bench.refresh(2_000).safety.stopped.clone().unwrap_or_default()
     };
-    let lost = SafetySnapshot { lost_wei: U256::MAX, ..SafetySnapshot::default() };
-    let open = SafetySnapshot { breaker_open_secs: Some(30), ..lost };
+    let scope = |strategy| Scope::new(strategy, id.0);
+    let open = SafetySnapshot {
+        open_breakers: vec![(scope("liquidate"), 30)],
+        capped_scopes: vec![scope("guard")],
+        ..SafetySnapshot::default()
+    };
+    let lost = SafetySnapshot { lost_wei: U256::from(20 * ETHER), ..open.clone() };
     assert_eq!(stopped(SafetySnapshot::default()), "");
-    assert!(stopped(lost).contains("cap"));
-    assert!(stopped(open).contains("circuit breaker is open for 30 s"));
-    assert!(stopped(SafetySnapshot { is_killed: true, ..open }).contains("kill file"));
+    assert_eq!(
+        stopped(open),
+        "for liquidate in weth-usdc, whose circuit breaker is open for 30 s more; for guard in weth-usdc, whose loss of \
+         today (UTC) has reached its cap; everything else goes on"
+    );
+    assert!(stopped(lost.clone()).starts_with("20 ETH were lost today"));
+    assert!(stopped(SafetySnapshot { is_killed: true, ..lost }).contains("kill file"));
 }
 
 #[test]
@@ -207,6 +216,27 @@ fn a_signer_has_a_problem_when_its_journal_failed_or_its_balance_is_low() {
     let problems: Vec<_> = view.signers.iter().map(|signer| signer.problem.is_some()).collect();
     assert_eq!(problems, [false, false, true, true]);
     assert_eq!((view.signers[0].nonce, view.signers[0].pending), (Some(3), 2));
+    assert_eq!(view.signers.iter().map(|signer| signer.low).collect::<Vec<_>>(), [false, false, true, false]);
+}
+
+#[test]
+fn a_pause_and_a_balance_that_is_low_but_enough_need_attention() {
+    let mut bench = Bench::new(&[], true);
+    let minimum = bench.fixture.config.safety.min_balance;
+    bench.signers = vec![SignerSnapshot {
+        role: "liquidations".to_owned(),
+        address: Address::repeat_byte(1),
+        balance: Some(minimum),
+        next_nonce: 0,
+        pending: 0,
+        has_failed: false,
+    }];
+    let view = bench.refresh(2_000);
+    let [low] = &view.problems()[..] else { panic!("{:?}", view.problems()) };
+    assert!(low.level == ProblemLevel::Warning && low.text.contains(" ETH left: send ETH to it"), "{low:?}");
+    let mut view = (*view).clone();
+    view.safety.paused = vec!["everything".to_owned()];
+    assert!(view.problems().iter().any(|problem| problem.text.starts_with("Paused by the operator: everything.")));
 }
 
 #[test]

@@ -105,12 +105,18 @@ async fn what_there_is_not_is_answered_with_an_error_that_says_what_there_is() -
         ("/api/v1/accounts/0x12", 400, "invalid_parameter", "40 hexadecimal digits"),
         ("/api/v1/accounts/0x00000000000000000000000000000000000000ff", 404, "unknown_account", "1.1"),
         ("/api/v2/status", 404, "unknown_path", "/api/schema.json"),
+        ("/api/v1/markets/%ff", 400, "invalid_path", "UTF-8"),
     ] {
         let answer = shown.get(path).await?;
         assert_eq!(answer.status(), status, "{path}");
         let error = answer.json::<Value>().await?["error"].clone();
         let message = error["message"].as_str().unwrap_or_default();
         ensure!(error["code"] == code && message.contains(part), "{path}: {error}");
+    }
+    for path in ["/api/v1/status", "/api/v1/positions.csv"] {
+        let answer = reqwest::Client::new().post(shown.url(path)).send().await?;
+        ensure!(answer.status() == 405 && answer.headers()["allow"] == "GET,HEAD", "{:?}", answer.headers());
+        ensure!(answer.json::<Value>().await?["error"]["code"] == "method_not_allowed", "{path}");
     }
     for path in ["/markets/foo", "/accounts/0x12", "/positions?limit=x", "/nothing"] {
         let answer = shown.get(path).await?;

@@ -436,6 +436,7 @@ fn signer(role: &str, byte: u8, wei: u64, pending: u64) -> SignerView {
         balance: Some(ether(wei)),
         nonce: Some(611),
         pending,
+        low: false,
         problem: None,
     }
 }

@@ -219,5 +219,5 @@ fn a_restart_keeps_the_days_loss_and_an_open_breaker() {
     let json = serde_json::to_string(gate.record()).unwrap();
     let again = Gate::new(settings(), serde_json::from_str(&json).unwrap());
     assert_eq!(again.lost_on(NOON), U256::from(300));
-    assert_eq!(again.breaker_open_for(NOON + 1), Some(599));
+    assert_eq!(again.open_breakers(NOON + 1), [(intent().scope, 599)]);
 }

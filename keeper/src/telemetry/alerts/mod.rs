@@ -10,7 +10,7 @@ mod rules;
 mod webhook;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -135,7 +135,7 @@ impl AlertTask {
             let notices = tokio::select! {
                 biased;
                 command = commands.recv() => match command {
-                    Some(Command::Raise(notice)) => self.event(notice).into_iter().collect(),
+                    Some(Command::Raise(notice)) => self.event(notice, Instant::now()).into_iter().collect(),
                     Some(Command::Attach(store)) => {
                         self.attach(*store).await;
                         continue;
@@ -164,10 +164,17 @@ impl AlertTask {
     }
 
     /// Returns the notice of an event unless the same one was raised lately.
-    fn event(&mut self, notice: Notice) -> Option<Notice> {
-        self.events.retain(|_, raised| raised.elapsed() < EVENT_REPEAT);
+    fn event(&mut self, notice: Notice, at: Instant) -> Option<Notice> {
+        self.events.retain(|_, raised| at.saturating_duration_since(*raised) < EVENT_REPEAT);
         let key = (notice.kind, notice.subject.clone(), notice.text.clone());
-        self.events.insert(key, Instant::now()).is_none().then_some(notice)
+        match self.events.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(at);
+                Some(notice)
+            }
+            // What goes on and on is raised again once its hour is over.
+            Entry::Occupied(_) => None,
+        }
     }
 
     async fn attach(&mut self, (queue, notes): (AlertQueue, Notes)) {

@@ -264,6 +264,7 @@ mod tests {
             balance: Some(Amount::new(U256::from(100), 18, "ETH")),
             nonce: Some(0),
             pending: 0,
+            low: false,
             problem: None,
         };
         let account = WatchedAccount {

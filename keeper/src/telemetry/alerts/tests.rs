@@ -169,3 +169,19 @@ async fn nothing_piles_up_for_a_target_that_is_not_configured() {
     alerts.finish(None).await;
     assert_eq!(queue.pending(10).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn an_event_that_goes_on_is_raised_once_an_hour() {
+    let views = watch::Sender::new(Arc::new(View::default()));
+    let rules = AlertRules::new(Default::default(), Duration::from_secs(60), 75);
+    let dispatcher = Dispatcher::start(Vec::new(), BTreeMap::new(), views.subscribe());
+    let mut task = AlertTask { rules, dispatcher, notes: None, events: BTreeMap::new() };
+    let (start, mut raised) = (Instant::now(), Vec::new());
+    for minute in 0..130_u64 {
+        let at = start + Duration::from_secs(60 * minute);
+        if task.event(event(AlertKind::SignerProblem, "it does not sign"), at).is_some() {
+            raised.push(minute);
+        }
+    }
+    assert_eq!(raised, [0, 60, 120]);
+}

@@ -98,7 +98,8 @@ fn state(view: &View) -> Vec<Metric> {
         gauge("live", "1 if transactions are sent, 0 in a dry run", single(flag(view.keeper.live))),
         gauge(
             "stopped",
-            "1 while the kill file, a circuit breaker or the daily loss cap stops sending",
+            "1 while the kill file or the daily loss cap stops sending, or a circuit breaker or its own cap that of a strategy in a \
+             market",
             single(flag(view.safety.stopped.is_some())),
         ),
         gauge(
