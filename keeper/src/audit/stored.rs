@@ -33,6 +33,9 @@ const GAS: u64 = 1_000_000;
 /// States of a proposal that was cancelled or executed, as OpenZeppelin's governor numbers them.
 const ENDED: [u8; 2] = [2, 7];
 
+/// Returns in words what a call returned, if the book differs from it.
+type Compare = dyn Fn(&[u8]) -> Option<String> + Send + Sync;
+
 /// A part of the book, and the call that reads it from the chain.
 pub(super) struct Check {
     /// Name of the part.
@@ -42,7 +45,7 @@ pub(super) struct Check {
     /// The call.
     pub(super) call: Call,
     /// Compares what the call returned, and returns that in words if the book differs.
-    compare: Box<dyn Fn(&[u8]) -> Option<String> + Send + Sync>,
+    compare: Box<Compare>,
 }
 
 impl Check {
