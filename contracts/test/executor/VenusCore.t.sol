@@ -89,13 +89,16 @@ contract ExecutorVenusCoreTest is ExecutorVenusTest, VenusCorePool {
         assertEq(executor.execute(job).done, 1);
     }
 
-    /// @dev Only markets that the immutable comptroller lists are given to its Liquidator.
+    /// @dev Only markets that the immutable comptroller lists are given to its Liquidator, also where that would take others.
     function test_E2_marketsThatAreNotListedAreRefused() public onVenus {
         IExecutor.Job memory job = jobOf(BORROWER);
         address[2] memory markets = [address(vUsd), address(vCoin)];
-        for (uint256 i; i < 2; ++i) {
-            address[2] memory given = markets;
-            given[i] = STRANGER;
+        for (uint256 i; i < 4; ++i) {
+            if (i == 2) {
+                _name(address(new HostileLiquidator(HostileLiquidator.Mode.Nothing, loanToken, collateralToken)));
+            }
+            address[2] memory given = [markets[0], markets[1]];
+            given[i % 2] = STRANGER;
             job.items[0].data = loan(given[0], given[1], BORROWER, 0);
             vm.expectRevert(abi.encodeWithSelector(IExecutor.MarketNotListed.selector, STRANGER));
             executor.execute(job);
@@ -161,7 +164,8 @@ contract ExecutorVenusCoreTest is ExecutorVenusTest, VenusCorePool {
         _name(address(hostile));
         collateralToken.mint(address(hostile), 5e18);
         IExecutor.Job memory job = jobOf(BORROWER);
-        hostile.setPulled(bound(pulled, 1, job.items[0].maxRepay));
+        // A single unit that is left is one too many.
+        hostile.setPulled(pulled % 2 == 0 ? job.items[0].maxRepay - 1 : bound(pulled, 1, job.items[0].maxRepay));
         assertEq(executor.execute(job).results[0].repaid, loanToken.balanceOf(address(hostile)));
         assertEq(loanToken.allowance(address(executor), address(hostile)), 0);
         assertNothingLeft();

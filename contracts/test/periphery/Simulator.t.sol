@@ -263,16 +263,32 @@ contract SimulatorTest is Test {
         }
     }
 
-    /// @dev As the compiler encodes it, to the last byte.
-    function test_theAnswerIsEncodedAsTheCompilerDoesIt(bytes[] memory data) public {
+    /// @dev As the compiler encodes it, to the last byte, where less is copied than a call returns, too.
+    function test_theAnswerIsEncodedAsTheCompilerDoesIt(bytes[] memory data, uint8 maxReturn) public {
         ISimulator.Call[] memory calls = new ISimulator.Call[](data.length);
+        address echo = address(new Echo());
         for (uint256 i; i < data.length; ++i) {
-            calls[i] = ISimulator.Call({to: address(target), gas: 100_000, keep: false, data: data[i]});
+            calls[i] = ISimulator.Call({to: echo, gas: 100_000, keep: false, data: data[i]});
         }
-        (, bytes memory answer) = KEEPER.call(abi.encodeCall(ISimulator.run, (calls, MAX_RETURN)));
+        (, bytes memory answer) = KEEPER.call(abi.encodeCall(ISimulator.run, (calls, maxReturn)));
         (ISimulator.Site memory site, ISimulator.Result[] memory results) =
             abi.decode(answer, (ISimulator.Site, ISimulator.Result[]));
         assertEq(answer, abi.encode(site, results));
+    }
+
+    /// @dev A result is written where the data of the call before were.
+    function test_aCallThatIsNotRunHasUsedNothing() public {
+        bytes memory rest = new bytes(512);
+        for (uint256 i; i < rest.length; ++i) {
+            rest[i] = 0xff;
+        }
+        bytes memory data = abi.encodePacked(abi.encodeCall(Target.sender, ()), rest);
+        ISimulator.Call[] memory calls = _pair(data, hex"");
+        (calls[0].keep, calls[1].gas) = (true, type(uint64).max);
+        ISimulator.Result[] memory results = _run(calls);
+        _assertDone(results[0], uint160(KEEPER));
+        assertEq(uint8(results[1].status), uint8(ISimulator.Status.NotRun));
+        assertEq(results[1].gasUsed + results[1].data.length, 0);
     }
 
     function test_aReturnBombCostsTheRequestNothingBeyondItsGas() public {
