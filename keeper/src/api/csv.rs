@@ -56,7 +56,7 @@ pub(super) fn positions(rows: Vec<&PositionRow>) -> String {
 }
 
 pub(super) fn activity(coin: &str, entries: Vec<&ActivityEntry>) -> String {
-    let (profit, gas) = (format!("profit_{coin}"), format!("gas_{coin}"));
+    let (profit, gas, expected) = (format!("profit_{coin}"), format!("gas_{coin}"), format!("expected_profit_{coin}"));
     let mut table = Table::new(&[
         "time_unix",
         "block",
@@ -70,6 +70,7 @@ pub(super) fn activity(coin: &str, entries: Vec<&ActivityEntry>) -> String {
         &gas,
         "transaction",
         "note",
+        &expected,
     ]);
     for entry in entries {
         table.number(entry.at);
@@ -79,10 +80,13 @@ pub(super) fn activity(coin: &str, entries: Vec<&ActivityEntry>) -> String {
         table.text(&entry.place);
         table.number(entry.accounts);
         table.amount(entry.moved.as_ref());
-        table.optional(entry.profit.as_ref().map(|profit| profit.exact()));
+        // The sum of this column is what was made.
+        let profit_if = |is_meant: bool| entry.profit.as_ref().filter(|_| is_meant).map(|profit| profit.exact());
+        table.optional(profit_if(entry.is_done()));
         table.optional(entry.gas.as_ref().map(Amount::exact));
         table.optional(entry.transaction);
         table.text(entry.note.as_deref().unwrap_or_default());
+        table.optional(profit_if(!entry.is_done()));
         table.end_row();
     }
     table.into_text()

@@ -10,7 +10,7 @@ use clap::Args;
 use eyre::eyre;
 use plimsoll_chain::endpoint::Endpoint;
 
-use crate::config::{self, Config, Origin};
+use crate::config::{self, Config, ConfigError, Origin};
 
 /// Variable with a node's URL that is used where no endpoint is configured, as in Foundry's tools.
 const RPC_URL_VARIABLE: &str = "ETH_RPC_URL";
@@ -37,7 +37,19 @@ impl Source {
         let (path, text) = config::read_file(self.config.as_deref())?;
         let variables =
             env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        self.parse(&path, &text, variables.collect())
+        let config = self.parse(&path, &text, variables.collect());
+        let Err(error) = config else { return config };
+        match error.downcast::<ConfigError>() {
+            Ok(ConfigError::Wrong(mut lines)) if self.config.is_none() && !path.exists() => {
+                lines.push(format!(
+                    "{}: there is no such file in this folder; --config names another one",
+                    path.display()
+                ));
+                Err(ConfigError::Wrong(lines).into())
+            }
+            Ok(error) => Err(error.into()),
+            Err(error) => Err(error),
+        }
     }
 
     fn parse(&self, path: &Path, text: &str, mut variables: BTreeMap<String, String>) -> eyre::Result<Config> {
@@ -109,6 +121,16 @@ mod tests {
         let configured = [variable[0], (ENDPOINTS_VARIABLE, "[{ url = \"http://127.0.0.1:5\" }]")];
         assert_eq!(endpoints(&parse(None, DEPLOYMENT, &configured).unwrap()), ["http://127.0.0.1:5"]);
         assert!(parse(None, DEPLOYMENT, &[(RPC_URL_VARIABLE, "")]).is_err());
+    }
+
+    #[test]
+    fn without_a_file_a_mistake_is_not_said_to_be_in_it() {
+        let source = Source { config: None, rpc_url: None };
+        let Err(error) = source.read() else { panic!("no record is in this folder") };
+        assert!(
+            error.to_string().ends_with("there is no such file in this folder; --config names another one"),
+            "{error}"
+        );
     }
 
     #[test]

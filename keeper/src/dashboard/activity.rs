@@ -73,7 +73,7 @@ fn line(view: &View, entry: &ActivityEntry, now: u64) -> Markup {
                 }
                 p.sums {
                     @if let Some(moved) = &entry.moved { span { (moved) " " (moved_word(entry.kind)) } }
-                    @if let Some(profit) = &entry.profit { span { (profit) " profit" } }
+                    @if let Some(profit) = &entry.profit { span { (profit) (if entry.is_done() { " profit" } else { " expected profit" }) } }
                     @if let Some(gas) = &entry.gas { span { (gas) " gas" } }
                     @if let Some(hash) = entry.transaction { span { (link::transaction(view, hash)) } }
                     @if let [borrower] = &entry.borrowers[..] { span { (link::account(view, *borrower)) } }
@@ -84,18 +84,31 @@ fn line(view: &View, entry: &ActivityEntry, now: u64) -> Markup {
     }
 }
 
+/// What was done, or what was meant to be.
 fn title(entry: &ActivityEntry) -> String {
+    let is_done = entry.is_done();
+    let words = |done: &str, meant: &str| if is_done { done } else { meant }.to_owned();
     match entry.kind {
-        ActivityKind::Liquidation => format!("Liquidated {}", counted(entry.accounts, "loan")),
-        ActivityKind::Order => "Executed an order".to_owned(),
-        ActivityKind::Harvest => format!("Harvested for {}", counted(entry.accounts, "account")),
-        ActivityKind::Claim => "Claimed own rewards".to_owned(),
-        ActivityKind::Rebalance => "Rebalanced".to_owned(),
-        ActivityKind::Governance => "Executed what was due".to_owned(),
-        ActivityKind::Job => "Brought a job on".to_owned(),
-        ActivityKind::Vouchers => "Claimed vouchers for a service".to_owned(),
-        ActivityKind::Emission => format!("Claimed the emission of {}", counted(entry.accounts, "node")),
-        ActivityKind::Sweep => "Swept to the receiver of profits".to_owned(),
+        ActivityKind::Liquidation => {
+            format!("{} {}", words("Liquidated", "Liquidation of"), counted(entry.accounts, "loan"))
+        }
+        ActivityKind::Order => words("Executed an order", "Execution of an order"),
+        ActivityKind::Harvest => {
+            format!("{} {}", words("Harvested for", "Harvest for"), counted(entry.accounts, "account"))
+        }
+        ActivityKind::Claim => words("Claimed own rewards", "Claim of own rewards"),
+        ActivityKind::Rebalance => words("Rebalanced", "Rebalancing"),
+        ActivityKind::Governance => words("Executed what was due", "Execution of what is due"),
+        ActivityKind::Job => words("Brought a job on", "Step of a job"),
+        ActivityKind::Vouchers => words("Claimed vouchers for a service", "Claim of vouchers for a service"),
+        ActivityKind::Emission => {
+            format!(
+                "{} {}",
+                words("Claimed the emission of", "Claim of the emission of"),
+                counted(entry.accounts, "node")
+            )
+        }
+        ActivityKind::Sweep => words("Swept to the receiver of profits", "Transfer to the receiver of profits"),
         ActivityKind::Elsewhere => format!("Somebody else liquidated {}", counted(entry.accounts, "loan")),
     }
 }

@@ -120,6 +120,7 @@ pub(crate) use self::{
     start::identity,
 };
 use crate::{
+    book::MarketBook,
     chain::Header,
     config::Config,
     control::{PendingRequest, Requests},
@@ -277,6 +278,11 @@ impl Engine {
                 self.on_reset();
             }
             return;
+        }
+        if self.latest.is_none() {
+            let book = self.follower.book();
+            let loans: usize = book.markets().map(MarketBook::loans).sum();
+            info!(markets = book.markets().count(), loans, is_live = self.view.is_live(), "book is at the head");
         }
         self.submissions.on_block(self.follower.book(), &block);
         self.on_lost_races(&block);

@@ -80,6 +80,8 @@ pub async fn run(
     shutdown: Shutdown,
     listening: impl FnOnce(SocketAddr) + Send,
 ) -> eyre::Result<()> {
+    let (network, chain_id, is_live) = (&config.deployed.network, config.deployed.chain_id, mode != Mode::DryRun);
+    info!(version = env!("PLIMSOLL_VERSION"), network, chain_id, is_live, "keeper starts");
     for warning in wiring::limit_warnings(&config) {
         warn!("{warning}");
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::paint;
+use crate::amount::counted;
 
 /// The findings about everything that the keeper needs.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -105,9 +106,14 @@ impl CheckReport {
                 text += &format!("           {:<width$}  → {remedy}\n", "");
             }
         }
-        let failures = self.findings.iter().filter(|finding| finding.status == CheckStatus::Failure).count();
-        text += &match failures {
-            0 => paint("32", "\nEverything that the keeper needs is there.\n"),
+        let count = |status| self.findings.iter().filter(|finding| finding.status == status).count();
+        let warnings = count(CheckStatus::Warning);
+        text += &match count(CheckStatus::Failure) {
+            0 if warnings == 0 => paint("32", "\nEverything that the keeper needs is there.\n"),
+            0 => {
+                let warnings = counted(u64::try_from(warnings).unwrap_or(u64::MAX), "warning");
+                paint("33", &format!("\nThe keeper can run, with {warnings}.\n"))
+            }
             1 => paint("31", "\nOne check failed.\n"),
             more => paint("31", &format!("\n{more} checks failed.\n")),
         };
@@ -123,8 +129,9 @@ mod tests {
     fn a_failure_is_listed_with_its_remedy_and_fails_the_report() {
         let mut report = CheckReport::default();
         report.ok("endpoints", "node", "block 7");
+        assert!(report.text().ends_with("Everything that the keeper needs is there.\n"));
         report.warn("endpoints", "other", "no WebSocket", "add one");
-        assert!(report.good && report.text().ends_with("Everything that the keeper needs is there.\n"));
+        assert!(report.good && report.text().ends_with("The keeper can run, with 1 warning.\n"));
         report.fail("keys", "liquidations", "not set", "set it");
         assert!(!report.good);
         let text = report.text();

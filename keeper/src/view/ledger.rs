@@ -101,6 +101,10 @@ impl Ledger {
                 entry.transaction = Some(receipt.inclusion.hash);
                 entry.block = Some(receipt.inclusion.block);
                 entry.gas = Some(Amount::of_wei(receipt.fee(), coin));
+                if !entry.is_done() {
+                    // It brought nothing of what was expected.
+                    entry.profit = None;
+                }
             }
             _ => {}
         }

@@ -388,7 +388,8 @@ pub struct ActivityEntry {
     pub accounts: u64,
     /// Amount that was repaid or claimed, once the receipt was read.
     pub moved: Option<Amount>,
-    /// Profit before gas, in the native currency: expected at first, realised once the receipt was read.
+    /// Profit before gas, in the native currency: expected at first, realised once the receipt was read; none of a transaction that
+    /// reverted or was cancelled.
     pub profit: Option<Balance>,
     /// Transaction fee.
     pub gas: Option<Amount>,
@@ -396,6 +397,14 @@ pub struct ActivityEntry {
     pub transaction: Option<B256>,
     /// Reason for the state, where there is more to say than the state itself.
     pub note: Option<String>,
+}
+
+impl ActivityEntry {
+    /// Whether the transaction was mined and succeeded.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.state, ActivityState::Mined | ActivityState::Final)
+    }
 }
 
 /// Kind of operation in the activity list.

@@ -9,7 +9,7 @@ use super::{fixture::*, *};
 use crate::{
     amount::{Amount, Balance},
     chain::Header,
-    intent::{Outcome, SafetyRefusal, Scope},
+    intent::{Fees, Outcome, SafetyRefusal, Scope},
     prices::{NoPrice, Prices},
     safety::{Contracts, Execution, Realised, ResultsLedger},
     strategies::{Decision, LoanClass, SkipReason, harvest::StreamId},
@@ -337,6 +337,22 @@ fn the_page_shows_the_sums_of_the_ledger_that_safety_reads() {
     assert_eq!(days, [("1970-01-12".to_owned(), "0.001".to_owned())]);
     assert_eq!(ledger.totals("ETH", NOW + 86_400).day, Balance { token: "ETH".into(), ..zero() });
     assert_eq!(ledger.timeline()[0].profit.as_ref().unwrap().exact(), "0.005");
+}
+
+#[test]
+fn what_reverted_or_was_cancelled_shows_no_profit_and_a_pending_one_what_is_expected() {
+    let fixture = Fixture::new(&[1_800]);
+    let mut ledger = Ledger::default();
+    let fees = Fees { max_fee_per_gas: 1, max_priority_fee_per_gas: 1 };
+    for (id, outcome) in [
+        (1, Outcome::Sent { nonce: 0, hash: B256::ZERO, fees }),
+        (2, Outcome::Reverted(receipt(2, 10, false))),
+        (3, Outcome::Cancelled(receipt(3, 10, true))),
+    ] {
+        ledger.record_report(&fixture.config, &fixture.report(id, outcome), NOW);
+    }
+    let shown: Vec<_> = ledger.timeline().iter().map(|entry| (entry.profit.is_some(), entry.is_done())).collect();
+    assert_eq!(shown, [(false, false), (false, false), (true, false)]);
 }
 
 fn zero() -> Balance {
