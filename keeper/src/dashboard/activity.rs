@@ -66,7 +66,7 @@ fn line(view: &View, entry: &ActivityEntry, now: u64) -> Markup {
                 p {
                     strong { (title(entry)) } " in "
                     @match entry.market {
-                        Some(market) => { a href={ "/markets/" (market) } { (entry.place) } }
+                        Some(market) => { (link::market(view, market, &entry.place)) }
                         None => { (entry.place) }
                     }
                     " " span class={ "pill " (class) } { (state) }

@@ -28,6 +28,17 @@ pub(super) fn account(view: &View, account: Address) -> Markup {
     }
 }
 
+/// Renders an account that may have a page here: a link to it if something is known of the account.
+pub(super) fn account_if_known(view: &View, account: Address) -> Markup {
+    if view.account(&account.to_string()).is_ok() { self::account(view, account) } else { address(view, account) }
+}
+
+/// Renders the name of a market: a link to its page, if it has one.
+pub(super) fn market(view: &View, id: B256, name: &str) -> Markup {
+    let has_page = view.markets.iter().any(|market| market.id == id);
+    html! { @if has_page { a href={ "/markets/" (id) } { (name) } } @else { (name) } }
+}
+
 /// Renders an address that has no page here, such as a contract's.
 pub(super) fn address(view: &View, address: Address) -> Markup {
     let text = address.to_string();

@@ -31,12 +31,12 @@ fn row(view: &View, order: &OrderView) -> Markup {
             div.what {
                 p {
                     strong { (kind(order.kind)) } " in "
-                    a href={ "/markets/" (order.market) } { (order.market_name) }
+                    (link::market(view, order.market, &order.market_name))
                 }
                 p.sums {
                     span { (order.repaid) " to repay" }
                     span { (order.sold) " to sell" }
-                    span { (link::account(view, order.account)) }
+                    span { (link::account_if_known(view, order.account)) }
                 }
                 p.note { (order.decision.text) }
             }

@@ -20,7 +20,7 @@ fn row(view: &View, protocol: &ProtocolView) -> Markup {
         li {
             p.when { span.small { "block " (link::block(view, protocol.block)) } }
             div.what {
-                p { strong { (protocol.name) } " " (link::account(view, protocol.address)) }
+                p { strong { (protocol.name) } " " (link::address(view, protocol.address)) }
                 p.sums {
                     span { (counted(protocol.positions, "loan")) " in " (counted(protocol.markets, "market")) }
                     @for count in &protocol.decisions {

@@ -1,6 +1,6 @@
 //! The keeper's HTTP server and its pages, over real HTTP.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use alloy::primitives::U256;
 use eyre::ensure;
@@ -235,5 +235,27 @@ async fn a_keeper_that_ends_closes_open_requests() -> eyre::Result<()> {
     shown.shutdown.request();
     while events.chunk().await?.is_some() {}
     shown.server.ended().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_link_of_the_overview_leads_to_a_page() -> eyre::Result<()> {
+    let shown = Shown::start(sample::view()).await?;
+    let page = shown.text("/").await?;
+    let links: BTreeSet<_> = page
+        .split("href=\"/")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('"'))
+        .map(|(path, _)| format!("/{}", path.replace("&amp;", "&")))
+        .collect();
+    ensure!(links.iter().filter(|link| link.starts_with("/accounts/")).count() > 3, "{links:?}");
+    let mut dead = Vec::new();
+    for link in links {
+        let status = shown.get(&link).await?.status();
+        if !status.is_success() {
+            dead.push(format!("{link}: {status}"));
+        }
+    }
+    ensure!(dead.is_empty(), "{dead:#?}");
     Ok(())
 }
