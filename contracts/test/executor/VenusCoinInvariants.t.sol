@@ -53,8 +53,8 @@ contract TurningLiquidator {
     }
 }
 
-/// @notice Whatever jobs say of the market of the chain's own coin, and whoever liquidates there: no coin stays in the executor,
-/// wrapped or not, and failed items leave nothing.
+/// @notice Whatever jobs say of the market of the chain's own coin, and no matter who liquidates there: no coin stays in the
+/// executor, wrapped or not, and failed items leave nothing.
 contract ExecutorVenusCoinInvariantsTest is VenusCoinPool {
     address[] private _borrowers;
     uint256 private _price = 1_800;

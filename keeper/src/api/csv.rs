@@ -104,3 +104,40 @@ pub(super) fn profit(days: &[DayProfit]) -> String {
     }
     table.into_text()
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{B256, U256};
+
+    use super::*;
+    use crate::{
+        intent::Outcome,
+        view::{
+            Ledger,
+            fixture::{ETHER, Fixture, NOW, receipt},
+        },
+    };
+
+    #[test]
+    fn what_was_made_and_what_is_expected_are_columns_of_their_own() {
+        let fixture = Fixture::new(&[1_800]);
+        let mut ledger = Ledger::default();
+        for (id, outcome) in [(1, Outcome::Mined(receipt(1, 10, true))), (2, Outcome::Reorged)] {
+            ledger.record_report(&fixture.config, &fixture.report(id, outcome), NOW);
+        }
+        ledger.record_execution(&fixture.config, B256::repeat_byte(1), 1, None, U256::from(ETHER / 2));
+        let timeline = ledger.timeline();
+        let text = activity("ETH", timeline.iter().rev().collect());
+        let cells: Vec<Vec<_>> = text.lines().map(|line| line.split(',').collect()).collect();
+        let column = |name: &str| {
+            let at = cells[0].iter().position(|cell| cell.trim_matches('"') == name).unwrap();
+            (cells[1][at], cells[2][at])
+        };
+        assert_eq!(column("state"), ("mined", "sent"));
+        assert_eq!(column("profit_ETH"), ("0.5", ""));
+        assert_eq!(column("gas_ETH"), ("0.002", ""));
+        let expected = timeline[0].profit.as_ref().unwrap().exact();
+        assert_eq!(column("expected_profit_ETH"), ("", expected.as_str()));
+        assert_eq!(column("block"), ("10", ""));
+    }
+}

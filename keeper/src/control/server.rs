@@ -12,7 +12,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::{debug, warn};
 
@@ -24,6 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(14);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after a connection that the operating system could not make.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+/// What a client is told once nobody receives commands any more.
+const ENDING: &str = "the keeper is ending";
 /// Number of requests that may wait for the keeper.
 const QUEUE: usize = 16;
 /// Permissions of the socket: its owner alone may connect.
@@ -102,18 +104,24 @@ async fn answer(mut stream: UnixStream, requests: mpsc::Sender<PendingRequest>, 
     let response: Response = match serde_json::from_str(&line) {
         Ok(request) => {
             let (respond, response) = oneshot::channel();
-            let carried_out = async {
-                requests.send(PendingRequest { request, respond }).await.ok()?;
-                response.await.ok()
+            let deadline = Instant::now() + patience;
+            let late = |what: &str| {
+                let secs = patience.as_secs();
+                format!("{what} within {secs} s: it waits for a node, or hangs. See its log and its dashboard")
             };
-            match timeout(patience, carried_out).await {
-                Ok(Some(response)) => response,
-                Ok(None) => Err("the keeper is ending".to_owned()),
-                Err(_) => Err(format!(
-                    "the keeper has not got to it within {} s: it waits for a node, or hangs. See its log and its dashboard; it \
-                     carries the command out when it gets to it",
-                    patience.as_secs()
-                )),
+            match timeout_at(deadline, requests.send(PendingRequest { request, respond })).await {
+                Ok(Ok(())) => match timeout_at(deadline, response).await {
+                    Ok(response) => response.unwrap_or_else(|_| Err(ENDING.to_owned())),
+                    Err(_) => {
+                        let late = late("the keeper has not got to it");
+                        Err(format!("{late}; it carries the command out when it gets to it"))
+                    }
+                },
+                Ok(Err(_)) => Err(ENDING.to_owned()),
+                Err(_) => {
+                    let late = late(&format!("the keeper, for which {QUEUE} commands wait, has not taken it"));
+                    Err(format!("{late}; it does not carry the command out: give it again"))
+                }
             }
         }
         Err(error) => Err(format!("this keeper does not know the command: {error}")),
@@ -159,15 +167,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_keeper_that_does_not_get_to_a_command_says_so_before_the_client_gives_up() {
-        let (mut client, server) = UnixStream::pair().unwrap();
-        let (sender, _requests) = mpsc::channel(QUEUE);
-        let answer = tokio::spawn(answer(server, sender, Duration::ZERO));
-        client.write_all(format!("{}\n", serde_json::to_string(&REQUEST).unwrap()).as_bytes()).await.unwrap();
-        let mut response = String::new();
-        client.read_to_string(&mut response).await.unwrap();
-        let Err(reason) = serde_json::from_str::<Response>(&response).unwrap() else { panic!("{response}") };
-        assert!(reason.contains("has not got to it within 0 s"), "{reason}");
-        answer.await.unwrap().unwrap();
+        let (sender, mut requests) = mpsc::channel(1);
+        let refusal = async || {
+            let (mut client, server) = UnixStream::pair().unwrap();
+            let answer = tokio::spawn(answer(server, sender.clone(), Duration::ZERO));
+            client.write_all(format!("{}\n", serde_json::to_string(&REQUEST).unwrap()).as_bytes()).await.unwrap();
+            let mut response = String::new();
+            client.read_to_string(&mut response).await.unwrap();
+            answer.await.unwrap().unwrap();
+            serde_json::from_str::<Response>(&response).unwrap().unwrap_err()
+        };
+        let queued = refusal().await;
+        assert!(queued.contains("has not got to it within 0 s") && queued.contains("; it carries"), "{queued}");
+        // The queue is full now.
+        let refused = refusal().await;
+        assert!(refused.contains("has not taken it within 0 s") && refused.contains("does not carry"), "{refused}");
+        assert!(requests.try_recv().is_ok() && requests.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -42,7 +42,7 @@ impl Ledger {
         &self.results
     }
 
-    pub(super) fn timeline(&self) -> Vec<ActivityEntry> {
+    pub(crate) fn timeline(&self) -> Vec<ActivityEntry> {
         self.timeline.iter().cloned().collect()
     }
 
@@ -97,6 +97,12 @@ impl Ledger {
         (entry.state, entry.at, entry.note) = (state, now, note);
         match &report.outcome {
             Outcome::Sent { hash, .. } => entry.transaction = Some(*hash),
+            Outcome::Reorged => {
+                // What it did in that block it may do otherwise in the next.
+                let ActivityEntry { block, accounts, moved, profit, gas, .. } = new_entry(config, report, now);
+                (entry.block, entry.accounts, entry.moved) = (block, accounts, moved);
+                (entry.profit, entry.gas) = (profit, gas);
+            }
             Outcome::Mined(receipt) | Outcome::Reverted(receipt) | Outcome::Cancelled(receipt) => {
                 entry.transaction = Some(receipt.inclusion.hash);
                 entry.block = Some(receipt.inclusion.block);

@@ -355,6 +355,28 @@ fn what_reverted_or_was_cancelled_shows_no_profit_and_a_pending_one_what_is_expe
     assert_eq!(shown, [(false, false), (false, false), (true, false)]);
 }
 
+#[test]
+fn what_a_transaction_did_in_a_block_that_was_reorged_away_is_shown_as_expected_no_more() {
+    let fixture = Fixture::new(&[1_800]);
+    let mut ledger = Ledger::default();
+    let record = |ledger: &mut Ledger, outcome| {
+        ledger.record_report(&fixture.config, &fixture.report(1, outcome), NOW);
+    };
+    record(&mut ledger, sent(1));
+    let shown = |ledger: &Ledger| {
+        let [entry] = &ledger.timeline()[..] else { panic!("{:?}", ledger.timeline()) };
+        (entry.profit.clone(), entry.moved.clone(), entry.accounts, entry.block, entry.gas.clone())
+    };
+    let expected = shown(&ledger);
+    record(&mut ledger, Outcome::Mined(receipt(1, 10, true)));
+    let moved = Some(Amount::new(1_000 * DOLLAR, 6, "USDC"));
+    ledger.record_execution(&fixture.config, B256::repeat_byte(1), 2, moved, PROFIT + PROFIT);
+    assert_ne!(shown(&ledger), expected);
+    record(&mut ledger, Outcome::Reorged);
+    assert_eq!(shown(&ledger), expected);
+    assert_eq!(ledger.timeline()[0].transaction, Some(B256::repeat_byte(1)));
+}
+
 fn zero() -> Balance {
     Balance { units: I256::ZERO, decimals: 18, token: String::new() }
 }
