@@ -118,12 +118,17 @@ impl Deployed {
         self.vault_names.get(&address).cloned().unwrap_or_else(|| format!("0x{}…", &alloy::hex::encode(address)[..8]))
     }
 
-    /// The name of a market, staking programme or vault, or the beginning of its id if it has none.
+    /// The name of a market, staking programme or vault; of one without a name the address where the id is one, or else the
+    /// beginning of the id.
     #[must_use]
     pub fn name_of(&self, id: B256) -> String {
-        let vault = self.vault_names.get(&Address::from_word(id)).filter(|_| id.starts_with(&[0; 12]));
-        let named = vault.or_else(|| self.programme_names.get(&id)).cloned();
-        named.unwrap_or_else(|| self.market_name(MarketId(id)))
+        let address = id.starts_with(&[0; 12]).then(|| Address::from_word(id));
+        let vault = address.and_then(|address| self.vault_names.get(&address));
+        match (vault.or_else(|| self.programme_names.get(&id)), address) {
+            (Some(name), _) => name.clone(),
+            (None, Some(address)) => address.to_string(),
+            (None, None) => self.market_name(MarketId(id)),
+        }
     }
 
     /// Reads `[deployment]` and its record, which is empty if none is named; `None` if a problem was found. Relative paths

@@ -30,6 +30,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use alloy::primitives::B256;
 use plimsoll_chain::redaction::scrub;
 
 use self::tree::Tree;
@@ -210,6 +211,14 @@ impl Config {
             Some(config) if problems.is_empty() => Ok(Self { settings: root.settings(""), warnings, ..config }),
             _ => Err(ConfigError::Wrong(problems)),
         }
+    }
+
+    /// The name of a market, staking programme or vault, or of a protocol whose positions are in no markets; see
+    /// [`Deployed::name_of`].
+    #[must_use]
+    pub fn name_of(&self, id: B256) -> String {
+        let protocol = self.protocols.deployments.iter().find(|known| known.address.into_word() == id);
+        protocol.map_or_else(|| self.deployed.name_of(id), |known| self.protocols.place(known.address, id))
     }
 
     /// What depends on the deployment – names, defaults – is read only if there is one.

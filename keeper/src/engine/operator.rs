@@ -1,8 +1,9 @@
 //! Commands of the operator to the running keeper: pauses, the circuit breaker, profit taking, and cancellations.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::B256;
 use eyre::WrapErr;
 use plimsoll_contracts::MarketId;
+use plimsoll_protocols::ProtocolKind;
 use tracing::info;
 
 use super::Engine;
@@ -61,7 +62,7 @@ impl Pauses {
     /// Names what is paused, for people.
     pub(super) fn names(&self, config: &Config) -> Vec<String> {
         let everything = self.active.everything.then(|| EVERYTHING.to_owned());
-        let markets = self.active.markets.iter().map(|id| config.deployed.market_name(MarketId(*id)));
+        let markets = self.active.markets.iter().map(|id| config.name_of(*id));
         everything.into_iter().chain(markets).collect()
     }
 }
@@ -116,10 +117,13 @@ impl Engine {
         let (deployed, book) = (&self.config.deployed, self.follower.book());
         deployed.market_names.contains_key(&MarketId(id))
             || deployed.programme_names.contains_key(&id)
-            || deployed.vault_names.contains_key(&Address::from_word(id))
+            || deployed.vault_names.keys().any(|vault| vault.into_word() == id)
             || book.market(MarketId(id)).is_some()
             || book.pool(id).is_some()
-            || !self.config.protocols.deployments.is_empty()
+            || self.config.protocols.deployments.iter().any(|known| {
+                // Markets of Morpho Blue have ids of their own, which the engine does not know.
+                known.protocol == ProtocolKind::MorphoBlue || known.address.into_word() == id
+            })
     }
 
     /// The id of a market that is named or given by its id, and how it is called in a sentence.
@@ -128,7 +132,7 @@ impl Engine {
         let names = &self.config.deployed.market_names;
         let by_name = names.iter().find(|(_, name)| *name == text).map(|(id, _)| id.0);
         match by_name.or_else(|| text.parse().ok()) {
-            Some(id) if self.is_known(id) => Ok((Some(id), format!("in {}", self.config.deployed.name_of(id)))),
+            Some(id) if self.is_known(id) => Ok((Some(id), format!("in {}", self.config.name_of(id)))),
             // One that is not known yet, or one with a mistake: a pause is never refused, and says that it may be of nothing.
             Some(id) => Ok((Some(id), format!("in {id}, of which nothing is known here – is it the right id? –"))),
             None => {
@@ -146,6 +150,7 @@ impl Engine {
 mod tests {
     use std::sync::Arc;
 
+    use plimsoll_protocols::{ProtocolKind, known_deployments_on};
     use tokio::sync::oneshot;
 
     use crate::{
@@ -153,7 +158,7 @@ mod tests {
         engine::{operator::Pauses, tests::Site},
         intent::Subject,
         strategies::SkipReason,
-        view::fixture::borrower,
+        view::fixture::{Fixture, borrower},
     };
 
     async fn ask(site: &mut Site, request: Request) -> Result<Done, String> {
@@ -190,6 +195,22 @@ mod tests {
         let mistaken = alloy::primitives::B256::repeat_byte(7).to_string();
         let done = ask(&mut site, pause(Some(&mistaken), false)).await.unwrap();
         assert!(done.text.contains("nothing is known here"), "{}", done.text);
+    }
+
+    #[tokio::test]
+    async fn of_other_protocols_what_is_in_no_market_is_known_by_its_address() {
+        let mut site = Site::new(&[]).await;
+        let pool = known_deployments_on(ProtocolKind::AaveV3, 1).next().unwrap().clone();
+        let (address, id) = (pool.address, pool.address.into_word().to_string());
+        let mut fixture = Fixture::new(&[]);
+        fixture.config_mut().protocols.deployments = vec![pool];
+        site.engine.config = fixture.config;
+        let done = ask(&mut site, pause(Some(&id), false)).await.unwrap();
+        assert!(done.text.contains("in aave-v3,") && done.paused == ["aave-v3"], "{done:?}");
+        let other = address.create(0);
+        let done = ask(&mut site, pause(Some(&other.into_word().to_string()), false)).await.unwrap();
+        assert!(done.text.contains("nothing is known here"), "{}", done.text);
+        assert!(done.paused.contains(&other.to_string()), "{done:?}");
     }
 
     #[tokio::test]

@@ -123,7 +123,7 @@ pub(super) fn safety_view(config: &Config, safety: &SafetySnapshot, paused: &[St
 
 /// Says which strategies in which markets send nothing, while all others go on.
 fn stopped_in_part(config: &Config, safety: &SafetySnapshot) -> Option<String> {
-    let name = |scope: &Scope| format!("{} in {}", scope.strategy, config.deployed.name_of(scope.market));
+    let name = |scope: &Scope| format!("{} in {}", scope.strategy, config.name_of(scope.market));
     let open = safety.open_breakers.iter();
     let open = open.map(|(scope, secs)| format!("{}, whose circuit breaker is open for {secs} s more", name(scope)));
     let capped = safety.capped_scopes.iter();

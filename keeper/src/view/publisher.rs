@@ -311,8 +311,7 @@ impl ViewPublisher {
         self.view.signers = operations.signers.iter().map(|signer| signer_view(&self.config, signer)).collect();
         self.view.safety = safety_view(&self.config, &operations.safety, &operations.paused);
         self.view.audit = operations.audit.clone();
-        let named =
-            operations.held_markets.iter().map(|(market, blocks)| (self.config.deployed.name_of(*market), *blocks));
+        let named = operations.held_markets.iter().map(|(market, blocks)| (self.config.name_of(*market), *blocks));
         self.view.held_by_peer = named.collect();
         self.refresh_endpoints(&operations.endpoints);
     }

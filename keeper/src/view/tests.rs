@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, I256, U256};
+use plimsoll_protocols::{ProtocolKind, known_deployments_on};
 use serde_json::json;
 
 use super::{fixture::*, *};
@@ -175,7 +176,11 @@ fn watched_accounts_are_shown_where_they_have_debt() {
 
 #[test]
 fn what_stops_everything_is_shown_before_what_stops_one_market_which_is_named() {
-    let mut bench = Bench::new(&[], true);
+    let mut fixture = Fixture::new(&[]);
+    let pool = known_deployments_on(ProtocolKind::AaveV3, 1).next().unwrap().clone();
+    let (protocol, contract) = (pool.address.into_word(), Address::repeat_byte(7));
+    fixture.config_mut().protocols.deployments = vec![pool];
+    let mut bench = Bench::of(fixture, true);
     let id = bench.fixture.params.id();
     let mut stopped = |safety: SafetySnapshot| {
         bench.safety = safety;
@@ -194,6 +199,9 @@ fn what_stops_everything_is_shown_before_what_stops_one_market_which_is_named() 
         "for liquidate in weth-usdc, whose circuit breaker is open for 30 s more; for guard in weth-usdc, whose loss of \
          today (UTC) has reached its cap; everything else goes on"
     );
+    let elsewhere = [Scope::new("seize", protocol), Scope::new("jobs", contract.into_word())];
+    let elsewhere = stopped(SafetySnapshot { capped_scopes: elsewhere.to_vec(), ..SafetySnapshot::default() });
+    assert!(elsewhere.contains("for seize in aave-v3,") && elsewhere.contains(&format!("for jobs in {contract},")));
     assert!(stopped(lost.clone()).starts_with("20 ETH were lost today"));
     assert!(stopped(SafetySnapshot { is_killed: true, ..lost }).contains("kill file"));
 }

@@ -234,12 +234,21 @@ async fn what_cannot_be_a_journal_is_refused_with_the_remedy() -> eyre::Result<(
     let newer = refusal(&postgres).await?;
     ensure!(newer.contains("version 9") && newer.contains("run the keeper that wrote them"), "{newer}");
     client
-        .batch_execute("UPDATE plimsoll.meta SET schema = 1; ALTER DATABASE postgres SET synchronous_commit = off")
+        .batch_execute("UPDATE plimsoll.meta SET schema = 2; ALTER DATABASE postgres SET synchronous_commit = off")
         .await?;
     let asynchronous = refusal(&postgres).await?;
     ensure!(asynchronous.contains("synchronous_commit = off"), "{asynchronous}");
     client.batch_execute("ALTER DATABASE postgres RESET synchronous_commit").await?;
     Server::open(&postgres, &IDENTITY).await?;
+
+    // Tables of the first version, which had no index of the newest results.
+    let first = "DROP INDEX plimsoll.results_deployment_at_intent_idx; UPDATE plimsoll.meta SET schema = 1";
+    client.batch_execute(first).await?;
+    ensure!(Server::inspect(&postgres, &IDENTITY).await?.is_none(), "they are older");
+    Server::open(&postgres, &IDENTITY).await?;
+    ensure!(Server::inspect(&postgres, &IDENTITY).await?.is_some());
+    let index = "SELECT to_regclass('plimsoll.results_deployment_at_intent_idx') IS NOT NULL";
+    ensure!(client.query_one(index, &[]).await?.get::<_, bool>(0));
 
     // A folder whose journal has something pending is not left behind.
     let store = Store::open(&settings.folder, &IDENTITY)?;

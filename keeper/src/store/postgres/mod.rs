@@ -27,9 +27,9 @@ use super::{Identity, StoreError, results::ResultRow};
 use crate::config::Postgres;
 
 /// Version of the tables.
-const SCHEMA: i32 = 1;
+const SCHEMA: i32 = 2;
 /// SQL that brings the tables from each version to the next, the first from none to 1.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), "CREATE INDEX ON plimsoll.results (deployment, at, intent)"];
 /// Lowest version of the server, as `server_version_num` has it: the oldest that PostgreSQL maintains.
 const MIN_SERVER: i32 = 150_000;
 /// Key of the lock under which one keeper at a time migrates.
