@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -37,6 +38,8 @@ pub(super) struct ResultsRecorder {
     /// Intents with a result, and their transactions and blocks, the oldest first.
     known: VecDeque<(u64, B256, u64)>,
     records: Records,
+    /// Intents of the changes that are not written, in the order of the changes.
+    queued: Arc<Mutex<VecDeque<u64>>>,
     changes: UnboundedSender<Change>,
     task: JoinHandle<()>,
 }
@@ -63,18 +66,21 @@ impl ResultsRecorder {
     /// Starts a task that writes to `records`, whose newest results are known from the start. Fails if they cannot be read.
     pub(super) async fn start(records: Records, reader: StreamReader) -> Result<Self, StoreError> {
         let (changes, receiver) = mpsc::unbounded_channel();
-        let task = tokio::spawn(record(receiver, records.clone(), reader));
-        let mut recorder = Self { known: VecDeque::new(), records, changes, task };
+        let queued = Arc::default();
+        let task = tokio::spawn(record(receiver, Arc::clone(&queued), records.clone(), reader));
+        let mut recorder = Self { known: VecDeque::new(), records, queued, changes, task };
         recorder.learn().await?;
         Ok(recorder)
     }
 
     /// Learns the newest results in the store, which other keepers may have written. Fails if they cannot be read.
     pub(super) async fn learn(&mut self) -> Result<(), StoreError> {
+        // Taken before the store is read, whose answer may lack what is written meanwhile.
+        let queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let newest = self.records.newest_results(MAX_KNOWN).await?;
         for place in newest.iter().rev().map(|row| (row.intent, row.hash, row.block)) {
             // What this keeper learnt of its own transactions may still have to be written.
-            if !self.known.contains(&place) {
+            if !queued.contains(&place.0) && !self.known.contains(&place) {
                 self.remember(place);
             }
         }
@@ -116,6 +122,7 @@ impl ResultsRecorder {
             Outcome::Reorged => Change::TakeBack(report.id),
             _ => return,
         };
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner).push_back(report.id);
         // The task ends with this handle.
         self.changes.send(change).ok();
     }
@@ -155,7 +162,12 @@ fn row(config: &Config, report: &Report, receipt: &Receipt, status: ResultStatus
     }
 }
 
-async fn record(mut changes: UnboundedReceiver<Change>, records: Records, reader: StreamReader) {
+async fn record(
+    mut changes: UnboundedReceiver<Change>,
+    queued: Arc<Mutex<VecDeque<u64>>>,
+    records: Records,
+    reader: StreamReader,
+) {
     while let Some(change) = changes.recv().await {
         let written = match change {
             Change::Record(mut row, receipt) => {
@@ -169,6 +181,7 @@ async fn record(mut changes: UnboundedReceiver<Change>, records: Records, reader
         if let Err(error) = written {
             error!(%error, "result not written");
         }
+        queued.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     }
 }
 
@@ -222,7 +235,8 @@ mod tests {
         let (changes, _received) = mpsc::unbounded_channel();
         let (records, _folder) = records();
         let task = tokio::spawn(async {});
-        let mut recorder = ResultsRecorder { known: VecDeque::new(), records, changes, task };
+        let queued = Arc::default();
+        let mut recorder = ResultsRecorder { known: VecDeque::new(), records, queued, changes, task };
         let mined_in = |block| fixture.report(7, Outcome::Mined(receipt(1, block, true)));
         // Another keeper writes it, and is known when this one takes its signers over.
         let written = row(&fixture.config, &mined_in(5), &receipt(1, 5, true), ResultStatus::Mined);
@@ -239,6 +253,9 @@ mod tests {
         assert!(recorder.is_known(&mined_in(6)) && !recorder.is_known(&mined_in(5)));
         recorder.on_report(&fixture.config, &Ledger::default(), &fixture.report(7, Outcome::Reorged));
         assert!(!recorder.is_known(&mined_in(6)));
+        // The store still has a row that is to be taken back.
+        recorder.learn().await.unwrap();
+        assert!(!recorder.is_known(&mined_in(5)));
     }
 
     #[test]
