@@ -21,6 +21,9 @@ use crate::answer_size::MAX_ANSWER_BYTES;
 /// Time between pings on an idle connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Room for what is read next.
+const READ_BYTES: usize = 16 * 1_024;
+
 /// Connects to a node once.
 pub(crate) struct SingleConnection {
     node: WsConnect,
@@ -35,9 +38,13 @@ impl SingleConnection {
     }
 }
 
-/// Returns the settings of a WebSocket: no message is read beyond the bound of an answer.
+/// Returns the settings of a WebSocket: no message is read beyond the bound of an answer, and the room for what is read next,
+/// which is cleared before every attempt to read, is what most answers fit in.
 pub(crate) fn config() -> WebSocketConfig {
-    WebSocketConfig::default().max_message_size(Some(MAX_ANSWER_BYTES)).max_frame_size(Some(MAX_ANSWER_BYTES))
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .max_message_size(Some(MAX_ANSWER_BYTES))
+        .max_frame_size(Some(MAX_ANSWER_BYTES))
 }
 
 impl PubSubConnect for SingleConnection {
