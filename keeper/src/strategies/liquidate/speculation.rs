@@ -7,11 +7,15 @@
 //! - it was run in the block that is decided on;
 //! - the loans to send are among its borrowers, in the same order, and are one batch;
 //! - it repaid and seized exactly what the book expects of these loans alone, so that no other was liquidated with them;
-//! - a smaller part cannot bring more.
+//! - a smaller part cannot bring more, which a second trial tells: of a limited repayment, which the first loan that is
+//!   liquidatable uses up. It names the few loans that can be that one, since those nearer to liquidation get there first.
 //!
 //! What is sent names the loans that are really liquidatable.
 
-use std::{cmp::Reverse, collections::VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, VecDeque},
+};
 
 use alloy::{
     primitives::{Address, U256},
@@ -87,6 +91,8 @@ pub(super) struct Speculation {
     market: MarketId,
     /// Borrowers of the loans, in the order in which they are liquidated.
     borrowers: Vec<Address>,
+    /// Those among them who can be the first, in the same order.
+    firsts: Vec<Address>,
     /// One for each route, in the order of the settings.
     trials: Vec<Trial>,
 }
@@ -96,7 +102,8 @@ pub(super) struct Speculation {
 struct Trial {
     /// All loans.
     whole: Call,
-    /// The same with a limit on the repayment, half of the smallest loan's: so it tells what the first unit brings.
+    /// The same with a limit on the repayment, half of the smallest loan's, so that it tells what the first unit brings; of
+    /// the loans that can be the first.
     part: Call,
     part_repay: U256,
 }
@@ -158,6 +165,7 @@ impl Liquidate {
         // Whichever become liquidatable are among the nearest, which fit one batch.
         candidates.sort_by_key(|loan| Reverse(market.waterline(loan.account, timestamp)));
         candidates.truncate(size);
+        let nearest: Vec<_> = candidates.iter().map(|candidate| candidate.account).collect();
         let totals = market.at(timestamp);
         let repaid = |loan| Some(U256::from(snapshot.liquidate(&mut totals.clone(), loan, u128::MAX)?.repaid));
         let smallest = candidates.iter().filter_map(|candidate| repaid(candidate.loan)).min()?;
@@ -165,19 +173,22 @@ impl Liquidate {
         let (batches, _) = build_batches(snapshot, candidates, value, costs);
         let batch = batches.first()?;
         let part_repay = smallest >> 1_u8;
+        let order: Vec<_> = batch.loans.iter().map(|loan| loan.account).collect();
+        let firsts = possible_firsts(&order, &nearest);
         let trial = |funding: &Funding<'_>| {
             let whole = whole_batch(costs, snapshot, batch, *funding)?;
             let (part, _) = call_with_max_repay(costs, snapshot, batch, *funding, part_repay)?;
             let borrowers = whole.borrowers.clone();
-            // The part is tried with the same loans: which of them it reaches is for the core to find.
-            let part = CandidateCall { borrowers: borrowers.clone(), gas_limit: whole.gas_limit, ..part };
+            // Which of them it reaches is for the core to find.
+            let part = CandidateCall { borrowers: firsts.clone(), gas_limit: whole.gas_limit, ..part };
             let mut calls = self.encode_calls(snapshot, &[whole, part]).into_iter();
             Some((borrowers, Trial { whole: calls.next()?, part: calls.next()?, part_repay }))
         };
         let trials: Option<Vec<_>> = fundings.iter().map(trial).collect();
         let (mut borrowers, trials): (Vec<_>, Vec<_>) = trials?.into_iter().unzip();
         let incentive = snapshot.expect_liquidation(&mut batch.before.clone(), &batch.loans, U256::MAX).incentive;
-        Some((value(incentive), Speculation { market: market.id(), borrowers: borrowers.pop()?, trials }))
+        let borrowers = borrowers.pop()?;
+        Some((value(incentive), Speculation { market: market.id(), borrowers, firsts, trials }))
     }
 
     /// Returns a plan whose only calls are those for the whole batch, with their results, where the block's own request has
@@ -195,7 +206,8 @@ impl Liquidate {
         let has_order = speculation.borrowers.iter().filter(is_expected).eq(&expected.borrowers);
         // Where the gas of a trial counts, loans that it passes over would count, too.
         let counts_gas = self.settings.gas.use_simulated_gas && speculation.borrowers != expected.borrowers;
-        if !has_order || counts_gas || expected.borrowers.len() != batch.loans.len() {
+        let has_first = expected.borrowers.first().is_some_and(|first| speculation.firsts.contains(first));
+        if !has_order || !has_first || counts_gas || expected.borrowers.len() != batch.loans.len() {
             return None;
         }
         let wholes: Vec<_> = plan.independent.iter().filter(|call| call.max_repay == U256::MAX).cloned().collect();
@@ -253,6 +265,25 @@ impl Liquidate {
     }
 }
 
+/// Returns the loans that can be the first of those that are liquidated, in the order of liquidation. However far the price
+/// falls, the loans that it makes liquidatable are the `nearest` so many: so a loan can be the first where none is both
+/// nearer to liquidation and earlier in the order.
+fn possible_firsts(order: &[Address], nearest: &[Address]) -> Vec<Address> {
+    let places: HashMap<_, _> = order.iter().zip(0_usize..).collect();
+    let mut firsts: Vec<_> = nearest
+        .iter()
+        .filter_map(|loan| places.get(loan).map(|place| (*place, *loan)))
+        .scan(usize::MAX, |earliest, (place, loan)| {
+            let is_first = place < *earliest;
+            *earliest = place.min(*earliest);
+            Some(is_first.then_some(loan))
+        })
+        .flatten()
+        .collect();
+    firsts.reverse();
+    firsts
+}
+
 impl Speculation {
     fn calls(&self) -> impl Iterator<Item = &Call> {
         self.trials.iter().flat_map(|trial| [&trial.whole, &trial.part])
@@ -262,6 +293,41 @@ impl Speculation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However many of the nearest loans are liquidatable, the first of them in the order is among the firsts, and the first
+    /// of these that is liquidatable.
+    #[test]
+    fn the_first_loan_is_the_first_of_the_possible_ones_however_far_the_price_falls() {
+        let loan = |number: usize| Address::left_padding_from(&[u8::try_from(number).unwrap()]);
+        let mut seed = 1_u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap() % below
+        };
+        for _ in 0..200 {
+            let count = 1 + random(32);
+            let mut nearest: Vec<_> = (0..count).map(loan).collect();
+            let mut order = nearest.clone();
+            for list in [&mut nearest, &mut order] {
+                (1..count).rev().for_each(|at| list.swap(at, random(at + 1)));
+            }
+            let firsts = possible_firsts(&order, &nearest);
+            let mut needed: Vec<_> = (1..=count)
+                .map(|fallen| {
+                    let is_liquidatable = |loan: &&Address| nearest[..fallen].contains(*loan);
+                    let first = order.iter().find(is_liquidatable).unwrap();
+                    assert_eq!(firsts.iter().find(is_liquidatable), Some(first));
+                    *first
+                })
+                .collect();
+            needed.dedup();
+            needed.reverse();
+            assert_eq!(firsts, needed, "none is named that cannot be the first");
+        }
+        let same: Vec<_> = (0..32).map(loan).collect();
+        assert_eq!(possible_firsts(&same, &same), [loan(0)]);
+        assert_eq!(possible_firsts(&same[..2], &same[1..]), [loan(1)], "a loan that would not pay is in no batch");
+    }
 
     #[test]
     fn the_reach_follows_the_largest_move_of_the_last_blocks_within_bounds() {
