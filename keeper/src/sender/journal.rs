@@ -185,8 +185,8 @@ pub trait Journal: Send + Sync + 'static {
     fn next_id(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
 
     /// Writes these entries of one signer, all or none, in place of those with the same ids. When it returns they survive a
-    /// crash of the machine. After an error it is unknown whether they were written, except after
-    /// [`JournalError::Fenced`]: they were not.
+    /// crash of the machine. It may block the thread meanwhile, which is the sender's own. After an error it is unknown
+    /// whether they were written, except after [`JournalError::Fenced`]: they were not.
     fn record(&self, lease: Lease, entries: Vec<JournalEntry>)
     -> impl Future<Output = Result<(), JournalError>> + Send;
 

@@ -6,7 +6,7 @@
 //! and the strategy decides again from the newest block. So no intent is ever executed twice.
 //!
 //! [`core`] is pure: it decides and does nothing itself, so that a crash can be simulated before every effect.
-//! [`start`] gives each signer a task that carries the effects out.
+//! [`start`] gives each signer a task that carries the effects out, all on a thread of the sender's own (`thread`).
 
 mod admission;
 pub mod core;
@@ -23,6 +23,7 @@ mod sign;
 mod signer_task;
 mod standby;
 pub mod submit_result;
+mod thread;
 
 use tokio::sync::watch;
 

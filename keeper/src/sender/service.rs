@@ -1,10 +1,12 @@
 //! The sender as the rest of the keeper sees it: intents go in, events come out.
 //!
-//! Each signer has a task of its own. Between `submit` and broadcast an intent waits for one signature and one write to
-//! the journal; a node that stalls delays nothing. While no transaction is pending, a block costs no request.
+//! Each signer has a task of its own, on the sender's thread. Between `submit` and broadcast an intent waits for one signature
+//! and one write to the journal; a node that stalls delays nothing. While no transaction is pending, a block costs no
+//! request.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -32,6 +34,7 @@ use super::{
     lock::{LockError, SignerLock},
     nodes::Nodes,
     signer_task::{Cancellation, Command, SignerStatus, SignerTask},
+    thread::SenderThread,
 };
 use crate::{
     chain::Header,
@@ -93,6 +96,9 @@ pub enum StartError {
     /// The safety record cannot be read.
     #[error(transparent)]
     SafetyStore(#[from] SafetyStoreError),
+    /// The sender gets no thread.
+    #[error("the sender's thread cannot be started: {0}")]
+    Thread(#[source] io::Error),
 }
 
 /// Why no transaction was cancelled.
@@ -161,6 +167,8 @@ pub struct SenderTasks {
     /// Kept while the tasks of the signers watch it.
     _lease: Arc<watch::Sender<Option<Lease>>>,
     _locks: Vec<SignerLock>,
+    /// Where they run. Dropped after them.
+    _thread: SenderThread,
 }
 
 /// Starts a sender: locks the keys, reads the journal, and compares it with the chain. Nothing is sent before the first
@@ -199,11 +207,12 @@ pub async fn start<J: Journal, S: SafetyStore>(
         recovered_signers.push((core, signer, priorities, balance));
     }
     let next_id = AtomicU64::new(journal.next_id().await?);
-    let mut tasks = JoinSet::new();
+    let thread = SenderThread::start().map_err(StartError::Thread)?;
+    let (mut tasks, runtime) = (JoinSet::new(), thread.runtime());
     let stop = watch::Sender::new(false);
-    tasks.spawn(Admission::persist(admission.records(), Arc::clone(&safety_store), stop.subscribe()));
+    tasks.spawn_on(Admission::persist(admission.records(), Arc::clone(&safety_store), stop.subscribe()), runtime);
     if is_live {
-        tasks.spawn(Arc::clone(&nodes).keep_warm(stop.subscribe()));
+        tasks.spawn_on(Arc::clone(&nodes).keep_warm(stop.subscribe()), runtime);
     }
     let exclusive = lease_term.is_none().then_some(Lease::EXCLUSIVE);
     let lease = watch::Sender::new(exclusive);
@@ -240,7 +249,7 @@ pub async fn start<J: Journal, S: SafetyStore>(
             initial: Vec::new(),
         };
         let run = task.run(command_receiver, stop.subscribe());
-        tasks.spawn(run.instrument(info_span!("signer", %address)));
+        tasks.spawn_on(run.instrument(info_span!("signer", %address)), runtime);
         handle
     });
     let signers = handles.collect();
@@ -254,10 +263,10 @@ pub async fn start<J: Journal, S: SafetyStore>(
         let (journal, admission) = (Arc::clone(&journal), Arc::clone(&admission));
         let events = events.clone();
         let task = LeaseTask { journal, safety_store, admission, signers: addresses, term, lease, fleet, events };
-        tasks.spawn(task.run(losses, stop.subscribe()));
+        tasks.spawn_on(task.run(losses, stop.subscribe()), runtime);
         subscription
     });
-    let tasks = SenderTasks { tasks, stop, _lease: lease, _locks: locks };
+    let tasks = SenderTasks { tasks, stop, _lease: lease, _locks: locks, _thread: thread };
     Ok((SenderHandle(Arc::new(Shared { signers, admission, events, next_id, fleet })), receiver, tasks))
 }
 

@@ -39,6 +39,9 @@ const MAX_COMMANDS_AT_ONCE: usize = 64;
 /// outcomes of earlier ones.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Number of tasks that a request passes, one after the other: one knows what was asked, one writes to the socket.
+const TASKS_OF_CONNECTION: usize = 2;
+
 /// Decimals of a gas price in gwei.
 const GWEI_DECIMALS: u8 = 9;
 
@@ -364,7 +367,9 @@ impl<J: Journal> SignerTask<J> {
                 };
                 begin(broadcast.instrument(info_span!("broadcast", nonce, %hash))).await;
                 // The tasks of the connections write the requests before anything else is done here, such as logging.
-                task::yield_now().await;
+                for _ in 0..TASKS_OF_CONNECTION {
+                    task::yield_now().await;
+                }
             }
             Effect::WithdrawBundle { block, intent } => {
                 debug!(block, intent, "bundle withdrawn");

@@ -89,7 +89,7 @@ const JOBS_PER_CHECKPOINT: u32 = 40;
 /// Name of the note that holds the safety record.
 const SAFETY_NOTE: &str = "safety";
 
-/// What the journal's thread owns.
+/// What a job of the journal works on.
 #[derive(Debug)]
 pub(super) struct JournalFile {
     database: Database,
@@ -109,21 +109,26 @@ impl JournalFile {
     }
 
     fn run<T>(&mut self, job: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.jobs = self.jobs.saturating_add(1);
         job(&mut self.database.connection).map_err(|error| self.database.error(error))
+    }
+
+    /// Whether the write-ahead log is to be moved into the file.
+    const fn is_checkpoint_due(&self) -> bool {
+        self.jobs >= JOBS_PER_CHECKPOINT
     }
 
     /// Moves the write-ahead log into the file when that is due and no other job waits. Within a commit, a broadcast would
     /// wait for it.
     fn after_job(&mut self, more_are_waiting: bool) {
-        self.jobs = self.jobs.saturating_add(1);
-        if more_are_waiting || self.jobs < JOBS_PER_CHECKPOINT {
+        if more_are_waiting || !self.is_checkpoint_due() {
             return;
         }
-        self.jobs = 0;
         if let Err(error) = self.run(|connection| connection.query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))) {
             // Nothing is lost: the log is read besides the file, and a later commit moves it.
             warn!(%error, "the journal's log was not moved into its file");
         }
+        self.jobs = 0;
     }
 }
 
@@ -134,6 +139,11 @@ impl Worker<JournalFile> {
         job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.ask(move |file| file.run(job)).await
+    }
+
+    /// Runs a job on the calling thread: what waits for it waits for no other thread.
+    fn run_here<T>(&self, job: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.here(|file| file.run(job), JournalFile::is_checkpoint_due)
     }
 }
 
@@ -230,14 +240,13 @@ impl Journal for SqliteJournal {
     }
 
     async fn record(&self, _: Lease, entries: Vec<JournalEntry>) -> Result<(), JournalError> {
-        let written = self.file.run(|connection| {
+        Ok(self.file.run_here(|connection| {
             let transaction = connection.transaction()?;
             for entry in entries {
                 write_entry(&transaction, entry)?;
             }
             transaction.commit()
-        });
-        Ok(written.await?)
+        })?)
     }
 }
 

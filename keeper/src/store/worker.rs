@@ -1,14 +1,15 @@
-//! A thread that owns a state, and a bounded queue of jobs on that state.
+//! A state, a thread that does jobs on it, and a bounded queue of these jobs.
 //!
 //! Callers wait while the queue is full, and no job in the queue is dropped: dropping the worker waits until all are
-//! done. If the thread panicked, every later call fails with the message of the panic.
+//! done. A caller that may block its thread can [do a job there](Worker::here). If a job panicked, every later call fails
+//! with the message of the panic.
 
 use std::{
     any::Any,
     fmt, io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -24,6 +25,7 @@ type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 /// Handle of the thread. Dropping it waits until the thread has done every job.
 pub(super) struct Worker<S> {
     path: PathBuf,
+    state: Arc<Mutex<S>>,
     queue: Option<mpsc::Sender<Job<S>>>,
     thread: Option<JoinHandle<()>>,
     panic_message: Arc<OnceLock<String>>,
@@ -34,26 +36,26 @@ impl<S: Send + 'static> Worker<S> {
     /// whether another job waits already. Fails if the thread cannot be started.
     pub(super) fn start(
         path: PathBuf,
-        mut state: S,
+        state: S,
         mut after_job: impl FnMut(&mut S, bool) + Send + 'static,
     ) -> io::Result<Self> {
         let (queue, mut jobs) = mpsc::channel::<Job<S>>(QUEUE_SIZE);
         let panic_message = Arc::new(OnceLock::new());
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let message = Arc::clone(&panic_message);
+        let state = Arc::new(Mutex::new(state));
+        let (shared, message) = (Arc::clone(&state), Arc::clone(&panic_message));
         let thread = thread::Builder::new().name(name).spawn(move || {
             while let Some(job) = jobs.blocking_recv() {
-                let done = panic::catch_unwind(AssertUnwindSafe(|| {
-                    job(&mut state);
-                    after_job(&mut state, !jobs.is_empty());
-                }));
-                if let Err(payload) = done {
-                    let _ = message.set(message_of(payload.as_ref()));
+                let done = guarded(&shared, &message, |state| {
+                    job(state);
+                    after_job(state, !jobs.is_empty());
+                });
+                if done.is_none() {
                     return;
                 }
             }
         })?;
-        Ok(Self { path, queue: Some(queue), thread: Some(thread), panic_message })
+        Ok(Self { path, state, queue: Some(queue), thread: Some(thread), panic_message })
     }
 
     /// Queues a job, waiting for room in the queue. Fails if the thread panicked.
@@ -85,6 +87,22 @@ impl<S: Send + 'static> Worker<S> {
         }
     }
 
+    /// Does a job on the calling thread, which waits for the job that the worker's thread is doing. Where `is_due` says so
+    /// then, the worker's thread does what follows a job. Fails if the job does, or if any job panicked.
+    pub(super) fn here<T>(
+        &self,
+        job: impl FnOnce(&mut S) -> Result<T, StoreError>,
+        is_due: impl FnOnce(&S) -> bool,
+    ) -> Result<T, StoreError> {
+        let done = guarded(&self.state, &self.panic_message, |state| (job(state), is_due(state)));
+        let Some((result, is_due)) = done else { return Err(self.dead()) };
+        if is_due && let Some(queue) = &self.queue {
+            // Where the queue is full, it follows the jobs there.
+            queue.try_send(Box::new(|_| {})).ok();
+        }
+        result
+    }
+
     /// Returns the path that the thread's errors name.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -107,6 +125,22 @@ impl<S> Drop for Worker<S> {
 impl<S> fmt::Debug for Worker<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Does a job on the state; `None` if it panics, or one before it did. The first message is kept.
+fn guarded<S, T>(state: &Mutex<S>, message: &OnceLock<String>, job: impl FnOnce(&mut S) -> T) -> Option<T> {
+    // A panic is caught while the lock is held, so that it is never poisoned.
+    let mut state: MutexGuard<'_, S> = state.lock().unwrap_or_else(PoisonError::into_inner);
+    if message.get().is_some() {
+        return None;
+    }
+    match panic::catch_unwind(AssertUnwindSafe(|| job(&mut state))) {
+        Ok(done) => Some(done),
+        Err(payload) => {
+            let _ = message.set(message_of(payload.as_ref()));
+            None
+        }
     }
 }
 
@@ -176,5 +210,50 @@ mod tests {
         release.send(()).unwrap();
         drop(worker);
         assert_eq!(called.try_iter().collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_job_of_the_callers_thread_waits_for_the_one_that_runs_and_is_followed_up_where_that_is_due() {
+        let (sender, called) = blocking::channel();
+        let worker = worker(move |numbers: &mut Vec<u32>, _| sender.send(numbers.len()).unwrap());
+        let (begun, has_begun) = blocking::channel();
+        let (release, gate) = blocking::channel::<()>();
+        let first = move |numbers: &mut Vec<u32>| {
+            begun.send(()).unwrap();
+            gate.recv().unwrap();
+            numbers.push(1);
+        };
+        worker.tell(first).await.unwrap();
+        has_begun.recv().unwrap();
+        let here = thread::current().id();
+        let numbers = thread::scope(|scope| {
+            scope.spawn(move || release.send(()).unwrap());
+            let push = |numbers: &mut Vec<u32>| {
+                assert_eq!(thread::current().id(), here);
+                numbers.push(2);
+                Ok(numbers.clone())
+            };
+            worker.here(push, |_| false).unwrap()
+        });
+        assert_eq!(numbers, [1, 2]);
+        let push = |numbers: &mut Vec<u32>| {
+            numbers.push(3);
+            Ok(())
+        };
+        worker.here(push, |numbers| numbers.len() == 3).unwrap();
+        drop(worker);
+        assert_eq!(called.try_iter().last(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_on_the_callers_thread_every_call_fails_with_its_message() {
+        let worker = worker(|_, _| {});
+        let here = worker.here(|_| -> Result<(), StoreError> { panic!("out of paper") }, |_| true);
+        let again = worker.here(|_| Ok(()), |_| true);
+        let asked = worker.ask(|_| Ok(())).await;
+        for error in [here.unwrap_err(), again.unwrap_err(), asked.unwrap_err()] {
+            let text = error.to_string();
+            assert!(text.contains("some.db") && text.contains("out of paper"), "{text}");
+        }
     }
 }
