@@ -11,7 +11,7 @@ use tokio::{
     time::{self, Duration, Instant},
 };
 
-use super::failover::FailoverReader;
+use super::{failover::FailoverReader, warm_up::WarmUp};
 use crate::{
     chain::Header,
     prices::{Answers, Call},
@@ -32,37 +32,56 @@ struct Answered {
     answers: Result<Arc<Answers>, ChainError>,
 }
 
+/// What is asked with the next head.
+#[derive(Debug, Clone, Default)]
+struct Plan {
+    /// Sequences of calls.
+    sequences: Arc<[Vec<Call>]>,
+    /// Whether the answers may lead to a transaction at once.
+    may_send: bool,
+}
+
 /// Makes the request of every announced block in a task of its own.
 #[derive(Debug)]
 pub(super) struct BlockRequest {
     reader: FailoverReader,
-    /// Sequences of calls of the next request.
-    plan: watch::Sender<Arc<[Vec<Call>]>>,
+    plan: watch::Sender<Plan>,
     newest: watch::Receiver<Option<Answered>>,
     /// Aborts the task when it is dropped.
     _task: JoinSet<()>,
 }
 
 impl BlockRequest {
-    /// Starts to make the planned calls in every block whose head is received. There are none at first.
-    pub(super) fn start(reader: FailoverReader, heads: watch::Receiver<Option<Header>>) -> Self {
-        let plan = watch::Sender::new(Arc::default());
+    /// Starts to make the planned calls in every block whose head is received. There are none at first. Where they may lead
+    /// to a transaction, `warm_up` is written at the same time.
+    pub(super) fn start(
+        reader: FailoverReader,
+        heads: watch::Receiver<Option<Header>>,
+        warm_up: Option<WarmUp>,
+    ) -> Self {
+        let plan = watch::Sender::default();
         let (answered, newest) = watch::channel(None);
         let mut task = JoinSet::new();
-        task.spawn(answer_heads(reader.clone(), plan.subscribe(), heads, answered));
+        task.spawn(answer_heads(reader.clone(), plan.subscribe(), heads, answered, warm_up));
         Self { reader, plan, newest, _task: task }
     }
 
-    /// Sets the calls of the requests to come. Each is made once, however often it is named.
-    pub(super) fn plan(&self, calls: impl IntoIterator<Item = Call>) {
-        self.plan_sequences(calls.into_iter().map(|call| vec![call]));
+    /// Sets the calls of the requests to come, and whether the answers may lead to a transaction at once. Each call is made
+    /// once, however often it is named.
+    pub(super) fn plan(&self, calls: impl IntoIterator<Item = Call>, may_send: bool) {
+        self.set_plan(calls.into_iter().map(|call| vec![call]), may_send);
     }
 
     /// Sets the sequences of calls of the requests to come: in each, a call sees what those before it changed. Each sequence is
     /// run once, however often it is named.
     pub(super) fn plan_sequences(&self, sequences: impl IntoIterator<Item = Vec<Call>>) {
+        self.set_plan(sequences, false);
+    }
+
+    fn set_plan(&self, sequences: impl IntoIterator<Item = Vec<Call>>, may_send: bool) {
         let mut seen = HashSet::new();
-        self.plan.send_replace(sequences.into_iter().filter(|calls| seen.insert(calls.clone())).collect());
+        let sequences = sequences.into_iter().filter(|calls| seen.insert(calls.clone())).collect();
+        self.plan.send_replace(Plan { sequences, may_send });
     }
 
     /// Returns the answers of a block's request, and when its head was received if it was announced. Fails when no endpoint
@@ -75,22 +94,31 @@ impl BlockRequest {
         {
             return (answers, Some(head_at));
         }
-        let calls = Arc::clone(&self.plan.borrow());
+        let calls = Arc::clone(&self.plan.borrow().sequences);
         (request(&self.reader, header, &calls).await, None)
     }
 }
 
 async fn answer_heads(
     reader: FailoverReader,
-    plan: watch::Receiver<Arc<[Vec<Call>]>>,
+    plan: watch::Receiver<Plan>,
     mut heads: watch::Receiver<Option<Header>>,
     answered: watch::Sender<Option<Answered>>,
+    mut warm_up: Option<WarmUp>,
 ) {
     while heads.changed().await.is_ok() {
         let Some(header) = *heads.borrow_and_update() else { continue };
-        let (head_at, calls) = (Instant::now(), Arc::clone(&plan.borrow()));
-        let answers = request(&reader, &header, &calls).await;
-        answered.send_replace(Some(Answered { block: header.hash, head_at, answers }));
+        let (head_at, Plan { sequences, may_send }) = (Instant::now(), plan.borrow().clone());
+        let answer = async {
+            let answers = request(&reader, &header, &sequences).await;
+            answered.send_replace(Some(Answered { block: header.hash, head_at, answers }));
+        };
+        match warm_up.as_mut().filter(|_| may_send) {
+            Some(warm_up) => {
+                tokio::join!(answer, warm_up.write(header.number));
+            }
+            None => answer.await,
+        }
     }
 }
 

@@ -13,7 +13,8 @@
 //!    request, while [`Stream::next`](crate::stream::Stream::next) fetches the block's logs: prices and totals of the
 //!    markets, values of tokens, the keeper's balances, positions to audit, the data fee, and trials of the liquidations
 //!    that a small fall of the price would make possible. So there is one round trip from a head to a transaction for loans
-//!    near the line, and for others a second one, which tries the transactions that could be sent.
+//!    near the line, and for others a second one, which tries the transactions that could be sent. Where trials are among
+//!    them, `warm_up::WarmUp` wakes the journal's disk meanwhile.
 //! 2. [`Follower::process`] applies the block to the [`Book`](crate::book::Book), or reverts or resets it, and records
 //!    the changed rows in the checkpoint.
 //! 3. `Engine::on_block` tells the sender of the block (`submissions::Submissions::on_block`), waits for the answers
@@ -74,6 +75,7 @@ mod sweep;
 mod upkeep;
 mod verifier;
 mod wait_log;
+mod warm_up;
 mod wiring;
 
 #[cfg(test)]
@@ -527,12 +529,13 @@ impl Engine {
         let mut further = self.strategies.calls_ahead(book, &self.pricing.valuer);
         further.extend(self.audit.calls_ahead(contracts, book, header.number));
         let tokens = self.strategies.valued_tokens(book);
+        let mut trials = Vec::new();
         if let Some(values) = self.pricing.known_values(header, &tokens).await {
             let context = self.pricing.context(&self.config, header, prices).await;
             let exclusion = self.submissions.exclusion_ahead(header.number, &self.pauses.active);
-            further.extend(self.strategies.speculate(book, &values, context, &exclusion));
+            trials = self.strategies.speculate(book, &values, context, &exclusion);
         }
-        self.pricing.plan(&self.config, book, header, further);
+        self.pricing.plan(&self.config, book, header, further, trials);
     }
 
     /// Records the result of a background task.

@@ -54,11 +54,12 @@ impl Pricing {
         Self { reader: BlockReader::new(reader), harvest_reader, valuer, request, data_fee }
     }
 
-    /// Plans the request of the block after `header`: the prices, the data fee, and these calls.
-    pub(super) fn plan(&self, config: &Config, book: &Book, header: &Header, further: impl IntoIterator<Item = Call>) {
+    /// Plans the request of the block after `header`: the prices, the data fee, these calls, and `trials` of liquidations.
+    pub(super) fn plan(&self, config: &Config, book: &Book, header: &Header, further: Vec<Call>, trials: Vec<Call>) {
+        let may_send = !trials.is_empty();
         let prices = price_calls(config.deployed.core, &priced_markets(config, book));
         let data_fee = self.data_fee.call(header.number.saturating_add(1));
-        self.request.plan(prices.into_iter().chain(data_fee).chain(further));
+        self.request.plan(prices.into_iter().chain(data_fee).chain(further).chain(trials), may_send);
     }
 
     /// Waits for the answers to the block's own request, and returns the liquidation prices among them. Also returns when

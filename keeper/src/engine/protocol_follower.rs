@@ -147,7 +147,7 @@ impl ProtocolFollower {
         let from = restored.unwrap_or_else(|| beginning(deployment));
         let stream = follow(&endpoints, deployment, &filter, from, settings.clone());
         let reader = FailoverReader::new(stream.reader(), account);
-        let request = BlockRequest::start(reader.clone(), stream.on_head());
+        let request = BlockRequest::start(reader.clone(), stream.on_head(), None);
         let reader = BlockReader::new(reader);
         let (answers, ahead) = (Arc::default(), Vec::new());
         Ok(Self {
@@ -395,7 +395,7 @@ impl ProtocolFollower {
         let deployment = self.protocol.deployment();
         self.stream = follow(&self.endpoints, deployment, &filter, from, self.settings.clone());
         let reader = FailoverReader::new(self.stream.reader(), self.account);
-        self.request = BlockRequest::start(reader.clone(), self.stream.on_head());
+        self.request = BlockRequest::start(reader.clone(), self.stream.on_head(), None);
         self.reader = BlockReader::new(reader);
         self.plan = Plan::Unknown;
         self.filter = filter;

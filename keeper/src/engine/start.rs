@@ -35,6 +35,7 @@ use super::{
     submissions::Submissions,
     verifier::Verifier,
     wait_log::WaitLog,
+    warm_up::WarmUp,
     wiring::{self, Roles},
 };
 use crate::{
@@ -188,7 +189,12 @@ impl Parts {
         let reader = stream.reader();
         let [liquidation_reader, harvest_reader] =
             [keeper, harvester].map(|account| FailoverReader::new(reader.clone(), account));
-        let block_request = BlockRequest::start(liquidation_reader.clone(), stream.on_head());
+        // A journal on a server is on a disk of its own.
+        let warm_up = match &records {
+            Records::Folder { notes, .. } if mode != Mode::DryRun => Some(WarmUp::new(notes.clone())),
+            _ => None,
+        };
+        let block_request = BlockRequest::start(liquidation_reader.clone(), stream.on_head(), warm_up);
         let follower = Follower::new(stream, restored, checkpoint, first_block);
 
         let core_settings = sender_settings.core.clone();

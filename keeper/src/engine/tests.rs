@@ -247,7 +247,7 @@ impl Site {
         let stream = Stream::start(endpoints, config.sources(), restored.cursor(1), wiring::stream(&config));
         let reader = stream.reader();
         let failover = FailoverReader::new(reader.clone(), Address::ZERO);
-        let block_request = BlockRequest::start(failover.clone(), stream.on_head());
+        let block_request = BlockRequest::start(failover.clone(), stream.on_head(), None);
         let settings = wiring::sender(&config, Mode::DryRun);
         let nodes = sender::Nodes::new(Vec::new(), Vec::new(), Vec::new());
         let (sender, events, tasks): (SenderHandle, _, _) =
