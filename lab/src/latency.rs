@@ -177,14 +177,12 @@ pub async fn run(options: Options, keeper: Command) -> eyre::Result<Report> {
         }
         None => None,
     };
-    let setup = KeeperSetup { further, ..KeeperSetup::live(&suite) };
-    let setup = match &proxy {
-        Some(proxy) => KeeperSetup { endpoints: vec![format!("url = \"{}\"", proxy.ws_url())], ..setup },
-        None => setup,
-    };
+    let url = proxy.as_ref().map_or_else(|| suite.devnet.node.ws_url(), Proxy::ws_url);
+    // One endpoint for each of the two: to a second one of the same node all would be sent twice.
+    let endpoints = vec![format!("url = \"{url}\"")];
+    let setup = KeeperSetup { further, endpoints, ..KeeperSetup::live(&suite) };
     let keeper = Keeper::start_with(&suite, keeper, &setup).await?;
     keeper.wait_until_ready().await?;
-    let url = proxy.as_ref().map_or_else(|| suite.devnet.node.ws_url(), Proxy::ws_url);
     let mut bare = BareClient::start(&suite, &url, params.oracle).await?;
     suite.devnet.provider().anvil_set_auto_mine(false).await?;
     let mut observer = Observer::start(&suite.devnet.node).await?;
