@@ -53,7 +53,7 @@ pub(super) struct BlockRequest {
 
 impl BlockRequest {
     /// Starts to make the planned calls in every block whose head is received. There are none at first. Where they may lead
-    /// to a transaction, `warm_up` is written at the same time.
+    /// to a transaction, `warm_up` wakes the disk at the same time.
     pub(super) fn start(
         reader: FailoverReader,
         heads: watch::Receiver<Option<Header>>,
@@ -115,7 +115,7 @@ async fn answer_heads(
         };
         match warm_up.as_mut().filter(|_| may_send) {
             Some(warm_up) => {
-                tokio::join!(answer, warm_up.write(header.number));
+                tokio::join!(answer, warm_up.write());
             }
             None => answer.await,
         }

@@ -190,10 +190,11 @@ impl Parts {
         let [liquidation_reader, harvest_reader] =
             [keeper, harvester].map(|account| FailoverReader::new(reader.clone(), account));
         // A journal on a server is on a disk of its own.
-        let warm_up = match &records {
-            Records::Folder { notes, .. } if mode != Mode::DryRun => Some(WarmUp::new(notes.clone())),
-            _ => None,
-        };
+        let writes_here = matches!(records, Records::Folder { .. }) && mode != Mode::DryRun;
+        let warm_up = writes_here.then(|| WarmUp::open(&config.store.folder));
+        let warm_up = warm_up.and_then(|opened| {
+            opened.inspect_err(|error| warn!(%error, "the disk is not woken: a first write may take longer")).ok()
+        });
         let block_request = BlockRequest::start(liquidation_reader.clone(), stream.on_head(), warm_up);
         let follower = Follower::new(stream, restored, checkpoint, first_block);
 

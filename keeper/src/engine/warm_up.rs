@@ -1,71 +1,80 @@
-//! Wakes the journal before a transaction has to be written to it: a disk that has rested for a moment takes half as long
-//! again for its next write. So the block in which a liquidation may be decided is noted in the journal while the node
-//! answers that block's request, which takes longer.
+//! Wakes the store's disk before a transaction has to be written to it: one that has rested for a moment takes half as long
+//! again for its next write. So a few bytes are written where the answers of a block's request may lead to a transaction,
+//! while the node gives them, which takes longer.
 
-use std::time::Duration;
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{task, time::Instant};
 
-use crate::store::Notes;
-
-/// Name of the note. Nothing reads it.
-const NOTE: &str = "expected";
-/// A note that takes longer might delay the transaction that it is to speed up.
+/// Name of the file, for the moment in which it has one.
+const FILE: &str = "warm-up";
+/// A write that takes longer might delay the transaction that it is to speed up.
 const LONGEST_WRITE: Duration = Duration::from_millis(3);
-/// Number of blocks without a note after one that took longer.
+/// Number of blocks without a write after one that took longer.
 const PAUSE: u32 = 100;
 
-/// Writes the notes.
+/// A file beside the journal, in which nothing is kept: the journal's own would be in use when a transaction comes, and grow
+/// by what it is woken with.
 #[derive(Debug)]
 pub(super) struct WarmUp {
-    notes: Notes,
-    /// Number of blocks without a note that are to come.
+    file: Arc<File>,
+    /// Number of blocks without a write that are to come.
     pause: u32,
 }
 
 impl WarmUp {
-    pub(super) const fn new(notes: Notes) -> Self {
-        Self { notes, pause: 0 }
+    /// Creates the file in a folder. It has no name there afterwards, so that nothing remains of it.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(FILE);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+        fs::remove_file(path)?;
+        // The room is taken now, so that a write changes no more than bytes.
+        file.write_all_at(&[0], 0)?;
+        file.sync_all()?;
+        Ok(Self { file: Arc::new(file), pause: 0 })
     }
 
-    /// Notes the block with this number, unless the disk is slow.
-    pub(super) async fn write(&mut self, block: u64) {
+    /// Writes to the disk, unless it is slow. Returns whether it did.
+    pub(super) async fn write(&mut self) -> bool {
         if let Some(pause) = self.pause.checked_sub(1) {
             self.pause = pause;
-            return;
+            return false;
         }
         // The block's request is sent first.
         task::yield_now().await;
-        let start = Instant::now();
-        let written = self.notes.write(NOTE, block.to_string()).await;
-        // A journal that cannot be written is reported when something has to be.
-        if written.is_err() || start.elapsed() > LONGEST_WRITE {
+        let (file, start) = (Arc::clone(&self.file), Instant::now());
+        let written = task::spawn_blocking(move || file.write_all_at(&[0], 0).and_then(|()| file.sync_data())).await;
+        // A disk that cannot be written is reported when something has to be.
+        if !matches!(written, Ok(Ok(()))) || start.elapsed() > LONGEST_WRITE {
             self.pause = PAUSE;
         }
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{Address, B256};
-
     use super::*;
-    use crate::store::{Identity, Store};
 
     #[tokio::test]
-    async fn a_block_is_noted_except_in_a_pause() {
+    async fn the_disk_is_written_except_in_a_pause_and_no_file_remains() {
         let folder = tempfile::tempdir().unwrap();
-        let identity = Identity { chain_id: 1, genesis: B256::ZERO, core: Address::ZERO, rewards: None };
-        let store = Store::open(folder.path(), &identity).unwrap();
-        let mut warm_up = WarmUp::new(store.notes.clone());
-        for (pause, noted) in [(0, "7"), (2, "7"), (1, "7"), (0, "10")] {
+        let mut warm_up = WarmUp::open(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        for (pause, writes) in [(0, true), (2, false), (1, false), (0, true)] {
             warm_up.pause = pause;
-            let block = if pause == 0 { noted.parse().unwrap() } else { 8 };
-            warm_up.write(block).await;
-            assert_eq!(store.notes.read(NOTE).await.unwrap().as_deref(), Some(noted));
-            if pause > 0 {
+            assert_eq!(warm_up.write().await, writes);
+            if !writes {
                 assert_eq!(warm_up.pause, pause - 1);
             }
         }
+        assert_eq!(warm_up.file.metadata().unwrap().len(), 1);
     }
 }
