@@ -125,3 +125,26 @@ fn the_message_of_a_failing_forge_names_each_failing_test_with_its_reason() {
     );
     assert_eq!(forge_failures("killed\n"), "killed");
 }
+
+/// Returns the tables of a manifest with a governor, whose votes an account of the manifest receives.
+pub(crate) fn governor(receiver: &str) -> String {
+    format!(
+        r#"
+[governance.token]
+name = "Plimsoll Votes"
+symbol = "vPLIM"
+supply = "1000000"
+receiver = "{receiver}"
+
+[governance.governor]
+name = "Plimsoll Governor"
+voting_delay = "2 days"
+voting_period = "5 days"
+late_quorum_extension = "1 day"
+proposal_threshold = "1000"
+quorum = "4%"
+base_delay = "1 day"
+guardian = "council"
+"#
+    )
+}

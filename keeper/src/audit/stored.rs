@@ -42,7 +42,7 @@ pub(super) struct Check {
     part: String,
     /// The part in the book.
     in_book: String,
-    /// The call.
+    /// Call that reads the part.
     pub(super) call: Call,
     /// Compares what the call returned, and returns that in words if the book differs.
     compare: Box<Compare>,
@@ -256,7 +256,7 @@ pub(super) fn vault(vault: &VaultBook) -> impl Iterator<Item = Check> + '_ {
     caps.chain(allocators)
 }
 
-/// A registered node.
+/// Compares a registered node: its operator, its kind and its stake.
 pub(super) fn node(registry: Address, (id, node): (u32, &NodeState)) -> Check {
     let NodeState { operator, kind, emission_stake, .. } = *node;
     Check::fitting(format!("node {id}"), format!("{node:?}"), registry, &nodeCall { id }, move |on_chain| {
@@ -272,8 +272,8 @@ pub(super) fn strangers<'b>(contracts: &'b GovernanceContracts, book: &'b Book) 
     })
 }
 
-/// What is scheduled and proposed, as far as it has not expired at a time: that it waits, and that it is the calls that the
-/// book has.
+/// Compares what is scheduled and proposed, as far as it has not expired at a time: that it waits, and that its calls are
+/// those of the book.
 pub(super) fn governance<'b>(
     contracts: &'b GovernanceContracts,
     book: &'b Book,

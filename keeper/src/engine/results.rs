@@ -253,7 +253,7 @@ mod tests {
         assert!(recorder.is_known(&mined_in(6)) && !recorder.is_known(&mined_in(5)));
         recorder.on_report(&fixture.config, &Ledger::default(), &fixture.report(7, Outcome::Reorged));
         assert!(!recorder.is_known(&mined_in(6)));
-        // The store still has a row that is to be taken back.
+        // The store still has a row that is to be deleted.
         recorder.learn().await.unwrap();
         assert!(!recorder.is_known(&mined_in(5)));
     }

@@ -28,6 +28,7 @@ use super::{
     fixture::{Fixture, design},
     governance::manifest,
 };
+use crate::support::governor;
 
 sol! {
     interface IMintable {
@@ -50,24 +51,7 @@ fn with_governor() -> String {
         .replace("administrators = [\"safe\"]", "administrators = [\"governor\"]")
         .replace("members = [\"safe\"]", "members = [\"governor\"]")
         .replace("[accounts]\n", &format!("[accounts]\nvoter = \"{VOTER}\"\n"));
-    by_governor
-        + r#"
-[governance.token]
-name = "Plimsoll Votes"
-symbol = "vPLIM"
-supply = "1000000"
-receiver = "voter"
-
-[governance.governor]
-name = "Plimsoll Governor"
-voting_delay = "2 days"
-voting_period = "5 days"
-late_quorum_extension = "1 day"
-proposal_threshold = "1000"
-quorum = "4%"
-base_delay = "1 day"
-guardian = "council"
-"#
+    by_governor + &governor("voter")
 }
 
 const RAISE: &str = r#"

@@ -30,6 +30,7 @@ use super::{
     governance::{GOVERNANCE, Governed, SAFE},
     guard::{Guarded, terms},
 };
+use crate::support::governor;
 
 /// Blocks after which a checkpoint has the loans, and some.
 const BLOCKS_TO_CHECKPOINT: u64 = 70;
@@ -205,34 +206,18 @@ async fn a_snapshot_that_is_damaged_or_differs_from_the_chain_is_refused_and_not
     Ok(())
 }
 
-/// A governor besides, whose votes the safe has.
-const GOVERNOR: &str = r#"
+/// What a governor alone may do, after its own delay.
+const LIMITS: &str = r#"
 [governance.roles.limits]
 members = ["governor"]
 delay = "13 days"
 functions = ["Backstop.transferCuratorship"]
-
-[governance.token]
-name = "Plimsoll Votes"
-symbol = "vPLIM"
-supply = "1000000"
-receiver = "safe"
-
-[governance.governor]
-name = "Plimsoll Governor"
-voting_delay = "2 days"
-voting_period = "5 days"
-late_quorum_extension = "1 day"
-proposal_threshold = "1000"
-quorum = "4%"
-base_delay = "1 day"
-guardian = "council"
 "#;
 
 /// A suite with a loan that has an order, a stake that can be harvested, a scheduled call and a proposal.
 async fn with_everything() -> eyre::Result<Fixture> {
     let governance = GOVERNANCE.replace(", \"Backstop.transferCuratorship\"", "");
-    let governed = Governed::by(&format!("{governance}{GOVERNOR}")).await?;
+    let governed = Governed::by(&format!("{governance}{LIMITS}{}", governor("safe"))).await?;
     let call = governed.set_recipient(Address::repeat_byte(0x77))?;
     governed.schedule(call.clone()).await?;
     let suite = governed.suite;
