@@ -214,5 +214,8 @@ fn route(path: &[String], swapper: Address, tokens: &Tokens) -> Result<(SwapRout
         encoded.extend([&fee.0.to_be_bytes()[1..], token.as_slice()].concat());
         text = format!("{text} {fee} {}", tokens.name(token));
     }
-    Ok((SwapRoute { swapper, path: encoded.into(), pools: steps.len() / 2, profit_in_collateral: false }, text))
+    Ok((
+        SwapRoute { swapper, path: encoded.into(), pools: steps.len() / 2, profit_in_collateral: false, spot: None },
+        text,
+    ))
 }

@@ -94,7 +94,7 @@ fn a_local_deployment_needs_no_configuration() {
 
     let market = &config.liquidate.markets[&MarketId(B256::repeat_byte(1))];
     let path = [&WETH[..], &[0, 0x0b, 0xb8], &USDC[..]].concat().into();
-    let route = SwapRoute { swapper: Address::repeat_byte(5), path, pools: 1, profit_in_collateral: false };
+    let route = SwapRoute { swapper: Address::repeat_byte(5), path, pools: 1, profit_in_collateral: false, spot: None };
     assert_eq!((market.route.as_ref(), market.route_text.as_str()), (Some(&route), "WETH 0.3% USDC"));
     let market = &config.liquidate.markets[&MarketId(B256::repeat_byte(2))];
     assert_eq!(market.route_text, "WBTC 0.3% USDC 0.3% WETH");

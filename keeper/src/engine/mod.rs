@@ -67,6 +67,7 @@ mod protocols;
 mod publishers;
 mod races;
 mod results;
+mod route_pools;
 mod second_opinion;
 mod start;
 mod strategies;

@@ -31,6 +31,7 @@ use super::{
     protocols::Protocols,
     publishers::Publishers,
     results::ResultsRecorder,
+    route_pools,
     strategies::Strategies,
     submissions::Submissions,
     verifier::Verifier,
@@ -209,6 +210,11 @@ impl Parts {
             terms = reading => terms,
             () = shutdown.requested() => return Ok(()),
         };
+        let mut liquidate_settings = wiring::liquidate(&config, keeper, &core_settings);
+        tokio::select! {
+            () = route_pools::find(&mut liquidate_settings, &roles.read) => (),
+            () = shutdown.requested() => return Ok(()),
+        }
         let starting = start_sender(sender_settings, signers, &roles, &records);
         let (sender, sender_events, sender_tasks) = tokio::select! {
             started = starting => started?,
@@ -226,7 +232,7 @@ impl Parts {
             }
         };
         let (_control, requests) = control.unzip();
-        let liquidate = Liquidate::with_races(wiring::liquidate(&config, keeper, &core_settings), races);
+        let liquidate = Liquidate::with_races(liquidate_settings, races);
         let guard = wiring::guard(&config, harvester, &core_settings).map(Guard::new);
         let harvest = wiring::harvest(&config, harvester).map(Harvest::new);
         let rebalance = wiring::rebalance(&config, harvester).map(Rebalance::new);

@@ -5,6 +5,7 @@
 //! - [`concentrated`]: that of pools with concentrated liquidity, tick by tick.
 //! - [`route`]: routes of up to three hops over hub tokens, ranked for an amount, and splits over several of them.
 //! - [`venues`]: well-known factories of pools, by chain.
+//! - [`spot_price`]: the price at the margin of a route that is given.
 //! - [`router`]: which pools there are, and their state, read from a node in one request.
 //!
 //! A ranking only chooses what is tried on a node: the executor's trial says what a route really brings.
@@ -13,6 +14,7 @@ pub mod concentrated;
 pub mod pool;
 pub mod route;
 pub mod router;
+pub mod spot_price;
 pub mod venues;
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! Handles one message of a caller: applies the rules, forwards it, and returns the outcome.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use futures_util::{Stream, StreamExt};
 use serde_json::Value;
-use tokio::{sync::watch, time};
+use tokio::{sync::watch, task, time};
 
 use super::{
     counts::Counts,
@@ -18,6 +22,8 @@ use super::{
 
 /// The error code with which providers refuse requests beyond a plan.
 const LIMIT_EXCEEDED: i64 = -32005;
+/// What the runtime's timer may be late by: it counts in whole milliseconds.
+const TIMER_LAG: Duration = Duration::from_millis(2);
 
 /// The state that all connections of a proxy share.
 #[derive(Debug)]
@@ -147,7 +153,7 @@ impl<'a> Handler<'a> {
             match rule.fault() {
                 Fault::Reset(Phase::AfterForwarding) => return Outcome::Reset,
                 Fault::Stall(Phase::AfterForwarding) => self.shared.rules.lifted(*id).await,
-                Fault::Slow(delay) => time::sleep(*delay).await,
+                Fault::Slow(delay) => wait(*delay).await,
                 Fault::CutOff => return Outcome::CutOff { body: self.message.answered(answers) },
                 Fault::ShortBatch if answers.len() > 1 => drop(answers.pop()),
                 _ => {}
@@ -228,4 +234,13 @@ impl<'a> Handler<'a> {
     fn faults(&self, request: &Request) -> impl Iterator<Item = &Fault> {
         self.rules.iter().filter(|(_, rule)| rule.matches(&request.method)).map(|(_, rule)| rule.fault())
     }
+}
+
+/// Waits for exactly this time: a delay that is measured against must not vary by a millisecond.
+async fn wait(delay: Duration) {
+    let end = Instant::now() + delay;
+    time::sleep(delay.saturating_sub(TIMER_LAG)).await;
+    let rest = end.saturating_duration_since(Instant::now());
+    // It ends with the runtime if that ends now.
+    task::spawn_blocking(move || thread::sleep(rest)).await.ok();
 }

@@ -30,8 +30,8 @@ pub(crate) const ETHER: u128 = 1_000_000_000_000_000_000;
 const DOLLAR: u128 = 1_000_000;
 const TRANSACTION_GAS: u64 = 1 << 24;
 /// Debt of the first group's loans against an ether; each further group owes [`DEBT_STEP`] less.
-const FIRST_DEBT: u128 = 1_500 * DOLLAR;
-const DEBT_STEP: u128 = 20 * DOLLAR;
+pub(crate) const FIRST_DEBT: u128 = 1_500 * DOLLAR;
+pub(crate) const DEBT_STEP: u128 = 20 * DOLLAR;
 /// The pool's ether and dollars, in units, at the manifest's price of 2,000 dollars.
 const POOL: [u128; 2] = [1_000_000 * ETHER, 2_000_000_000 * DOLLAR];
 /// Number of blocks after which a block is final, with [`EARLY_FINALITY`].

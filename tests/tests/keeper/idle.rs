@@ -13,11 +13,11 @@ use alloy::{
 use eyre::{bail, ensure};
 use plimsoll_testkit::{
     keeper::{Keeper, KeeperSetup},
-    proxy::{Counts, Fault, Proxy},
+    proxy::{Counts, Fault, Phase, Proxy, Rule},
 };
 use serde_json::Value;
 
-use super::fixture::{Fixture, program, soon};
+use super::fixture::{DEBT_STEP, FIRST_DEBT, Fixture, program, soon};
 use crate::follow::idle::{IDLE_BLOCKS, rpc_calls_over_idle_blocks};
 
 /// The most calls for each idle block.
@@ -71,6 +71,32 @@ async fn an_idle_block_with_a_full_bloom_costs_the_keeper_two_calls() -> eyre::R
     ensure!(counts.of("eth_getLogs") >= IDLE_BLOCKS, "the blooms are not full: {counts:?}");
     ensure!(counts.total() <= MAX_CALLS * IDLE_BLOCKS + CHECKS, "{counts:?}");
     Ok(())
+}
+
+/// What a small fall makes liquidatable was tried with the block's own request, which read the pool's price at the margin, too:
+/// whatever else the node is asked for, it does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loan_near_the_line_is_liquidated_by_what_one_request_of_the_block_has_answered() -> eyre::Result<()> {
+    let fixture = Fixture::new(&[2, 2]).await?;
+    let proxy = Proxy::start(fixture.suite.devnet.node.address()).await?;
+    let endpoints = vec![format!("url = \"{}\"", proxy.ws_url())];
+    let further = "[audit]\nevery = 0".to_owned();
+    let setup = KeeperSetup { endpoints, further, ..KeeperSetup::live(&fixture.suite) };
+    let keeper = Keeper::start_with(&fixture.suite, program(), &setup).await?;
+    keeper.wait_until_ready().await?;
+    for group in [0, 1] {
+        let line = (FIRST_DEBT - DEBT_STEP * group) * 10_000 / 86;
+        fixture.set_price(line * 1_003 / 1_000).await?;
+        // The next block's request is planned after the decisions of a block.
+        fixture.mine_blocks(2, &keeper).await?;
+        let sent = proxy.counts().of("eth_sendRawTransaction");
+        let stall = proxy.inject(Rule::from(Fault::Stall(Phase::BeforeForwarding)).on(&["eth_call"]).after(1));
+        fixture.set_price(line * 999 / 1_000).await?;
+        proxy.wait_for(|counts| counts.of("eth_sendRawTransaction") > sent).await?;
+        proxy.lift(stall);
+        fixture.wait_until_liquidated(2 * (u64::try_from(group)? + 1), &[&keeper]).await?;
+    }
+    fixture.ensure_none_reverted(keeper.signer()).await
 }
 
 /// The only endpoint leaves out every log.

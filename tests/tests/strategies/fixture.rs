@@ -71,7 +71,7 @@ impl Fixture {
         let keeper = suite.devnet.node.account(3)?;
         let path = route(params.collateralToken, FEE, params.loanToken);
         let swapper = suite.contract("UniswapV3Swapper")?;
-        let way = SwapRoute { swapper, path, pools: 1, profit_in_collateral: false };
+        let way = SwapRoute { swapper, path, pools: 1, profit_in_collateral: false, spot: None };
         let market = MarketSettings { routes: vec![way], ..MarketSettings::default() };
         let settings = LiquidateSettings {
             keeper,

@@ -105,8 +105,13 @@ impl Fixture {
         }
         let mut book = Book::new();
         book.apply(Block { number: 1, timestamp: NOW }, &events).unwrap();
-        let route =
-            SwapRoute { swapper: Address::repeat_byte(5), path: Bytes::new(), pools: 1, profit_in_collateral: false };
+        let route = SwapRoute {
+            swapper: Address::repeat_byte(5),
+            path: Bytes::new(),
+            pools: 1,
+            profit_in_collateral: false,
+            spot: None,
+        };
         let settings = GuardSettings {
             receiver: Address::repeat_byte(7),
             executor: EXECUTOR,

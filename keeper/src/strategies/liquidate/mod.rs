@@ -46,7 +46,7 @@ use super::{
     bids::{self, Bids, Ordering, RaceRecord},
     gas::GasTable,
 };
-use crate::intent::Subject;
+use crate::{intent::Subject, routing::spot_price::SpotRoute};
 
 /// Name of the strategy.
 pub const NAME: &str = "liquidate";
@@ -105,6 +105,8 @@ pub struct SwapRoute {
     /// Whether only as much collateral is sold as the repayment needs, so that the profit is collateral; else all of it
     /// is sold, and the profit is in the loan token.
     pub profit_in_collateral: bool,
+    /// Its pools, by which its price at the margin is read; `None` where the adapter does not say, or a pool does not.
+    pub spot: Option<SpotRoute>,
 }
 
 /// Identifies a loan: an account's debt in a market.

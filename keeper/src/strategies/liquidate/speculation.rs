@@ -7,15 +7,12 @@
 //! - it was run in the block that is decided on;
 //! - the loans to send are among its borrowers, in the same order, and are one batch;
 //! - it repaid and seized exactly what the book expects of these loans alone, so that no other was liquidated with them;
-//! - a smaller part cannot bring more, which a second trial tells: of a limited repayment, which the first loan that is
-//!   liquidatable uses up. It names the few loans that can be that one, since those nearer to liquidation get there first.
+//! - a smaller part cannot bring more, which the [price at the margin](crate::routing::spot_price) of the route tells. It is
+//!   read along with the trial, for much less than the node takes for another one.
 //!
 //! What is sent names the loans that are really liquidatable.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, VecDeque},
-};
+use std::{cmp::Reverse, collections::VecDeque};
 
 use alloy::{
     primitives::{Address, U256},
@@ -25,10 +22,10 @@ use plimsoll_contracts::{ILiquidator, MarketId};
 
 use super::{
     Liquidate, LoanId,
-    batches::{LiquidationCosts, build_batches},
-    candidate_call::{CandidateCall, call_with_max_repay, whole_batch},
+    batches::{LiquidationCosts, LoanBatch, build_batches},
+    candidate_call::{CandidateCall, whole_batch},
     dust::Scope,
-    funding::{Funding, Inventory},
+    funding::{Funding, Inventory, ProfitToken},
     market_snapshot::MarketSnapshot,
     plan::MarketPlan,
 };
@@ -36,6 +33,7 @@ use crate::{
     book::{Book, MarketBook},
     math::wide::{mul_div_down, mul_div_up},
     prices::{Call, ChainReader, SimulatedCall, Values},
+    routing::spot_price::{SpotPrice, SpotRoute},
     strategies::{BlockContext, Exclusion},
 };
 
@@ -91,21 +89,10 @@ pub(super) struct Speculation {
     market: MarketId,
     /// Borrowers of the loans, in the order in which they are liquidated.
     borrowers: Vec<Address>,
-    /// Those among them who can be the first, in the same order.
-    firsts: Vec<Address>,
-    /// One for each route, in the order of the settings.
-    trials: Vec<Trial>,
-}
-
-/// The trials of one route.
-#[derive(Debug)]
-struct Trial {
-    /// All loans.
-    whole: Call,
-    /// The same with a limit on the repayment, half of the smallest loan's, so that it tells what the first unit brings; of
-    /// the loans that can be the first.
-    part: Call,
-    part_repay: U256,
+    /// One of all loans for each route, in the order of the settings.
+    trials: Vec<Call>,
+    /// What is read of the routes' pools.
+    reads: Vec<Call>,
 }
 
 impl Liquidate {
@@ -129,11 +116,14 @@ impl Liquidate {
         found.sort_by_key(|(gain_wei, _)| Reverse(*gain_wei));
         let mut gas = 0_u64;
         let fitting = found.into_iter().map(|(_, speculation)| speculation).take_while(|speculation| {
-            gas = speculation.calls().map(|call| call.gas).fold(gas, u64::saturating_add);
+            let calls = speculation.reads.iter().chain(&speculation.trials);
+            gas = calls.map(|call| call.gas).fold(gas, u64::saturating_add);
             gas <= GAS_PER_REQUEST
         });
         self.speculations = fitting.collect();
-        self.speculations.iter().flat_map(Speculation::calls).cloned().collect()
+        // The pools are read first: a node that has too little gas leaves out what is last.
+        let reads = self.speculations.iter().flat_map(|speculation| &speculation.reads);
+        reads.chain(self.speculations.iter().flat_map(|speculation| &speculation.trials)).cloned().collect()
     }
 
     /// Returns the trials of the loans in a market that are liquidatable at `price`, with their expected gain in wei;
@@ -152,6 +142,7 @@ impl Liquidate {
         if !is_simple || settings.routes.len() > MAX_ROUTES {
             return None;
         }
+        let spots: Vec<_> = settings.routes.iter().map(|route| route.spot.as_ref()).collect::<Option<_>>()?;
         let timestamp = context.header.timestamp;
         let snapshot = MarketSnapshot { market, settings, price, timestamp };
         let fundings = self.fundings(snapshot, values, &Inventory::default()).ok()?;
@@ -165,30 +156,19 @@ impl Liquidate {
         // Whichever become liquidatable are among the nearest, which fit one batch.
         candidates.sort_by_key(|loan| Reverse(market.waterline(loan.account, timestamp)));
         candidates.truncate(size);
-        let nearest: Vec<_> = candidates.iter().map(|candidate| candidate.account).collect();
-        let totals = market.at(timestamp);
-        let repaid = |loan| Some(U256::from(snapshot.liquidate(&mut totals.clone(), loan, u128::MAX)?.repaid));
-        let smallest = candidates.iter().filter_map(|candidate| repaid(candidate.loan)).min()?;
         let value = |incentive| first.incentive_value(incentive, price);
         let (batches, _) = build_batches(snapshot, candidates, value, costs);
         let batch = batches.first()?;
-        let part_repay = smallest >> 1_u8;
-        let order: Vec<_> = batch.loans.iter().map(|loan| loan.account).collect();
-        let firsts = possible_firsts(&order, &nearest);
-        let trial = |funding: &Funding<'_>| {
-            let whole = whole_batch(costs, snapshot, batch, *funding)?;
-            let (part, _) = call_with_max_repay(costs, snapshot, batch, *funding, part_repay)?;
-            let borrowers = whole.borrowers.clone();
-            // Which of them it reaches is for the core to find.
-            let part = CandidateCall { borrowers: firsts.clone(), gas_limit: whole.gas_limit, ..part };
-            let mut calls = self.encode_calls(snapshot, &[whole, part]).into_iter();
-            Some((borrowers, Trial { whole: calls.next()?, part: calls.next()?, part_repay }))
+        let wholes = fundings.iter().map(|funding| whole_batch(costs, snapshot, batch, *funding));
+        let wholes: Vec<_> = wholes.collect::<Option<_>>()?;
+        let expected = snapshot.expect_liquidation(&mut batch.before.clone(), &batch.loans, U256::MAX);
+        let speculation = Speculation {
+            market: market.id(),
+            borrowers: expected.borrowers,
+            trials: self.encode_calls(snapshot, &wholes),
+            reads: spots.into_iter().flat_map(SpotRoute::calls).collect(),
         };
-        let trials: Option<Vec<_>> = fundings.iter().map(trial).collect();
-        let (mut borrowers, trials): (Vec<_>, Vec<_>) = trials?.into_iter().unzip();
-        let incentive = snapshot.expect_liquidation(&mut batch.before.clone(), &batch.loans, U256::MAX).incentive;
-        let borrowers = borrowers.pop()?;
-        Some((value(incentive), Speculation { market: market.id(), borrowers, firsts, trials }))
+        Some((value(expected.incentive), speculation))
     }
 
     /// Returns a plan whose only calls are those for the whole batch, with their results, where the block's own request has
@@ -206,8 +186,7 @@ impl Liquidate {
         let has_order = speculation.borrowers.iter().filter(is_expected).eq(&expected.borrowers);
         // Where the gas of a trial counts, loans that it passes over would count, too.
         let counts_gas = self.settings.gas.use_simulated_gas && speculation.borrowers != expected.borrowers;
-        let has_first = expected.borrowers.first().is_some_and(|first| speculation.firsts.contains(first));
-        if !has_order || !has_first || counts_gas || expected.borrowers.len() != batch.loans.len() {
+        if !has_order || counts_gas || expected.borrowers.len() != batch.loans.len() {
             return None;
         }
         let wholes: Vec<_> = plan.independent.iter().filter(|call| call.max_repay == U256::MAX).cloned().collect();
@@ -216,13 +195,16 @@ impl Liquidate {
         }
         let mut simulated = Vec::new();
         for (call, trial) in wholes.iter().zip(&speculation.trials) {
-            let whole = reader.known(context.header, &trial.whole)?;
+            let whole = reader.known(context.header, trial)?;
             let outcome = ILiquidator::liquidateCall::abi_decode_returns(whole.result.as_ref().ok()?).ok()?;
             if (outcome.repaid, outcome.seized) != (expected.repaid, expected.seized) {
                 return None;
             }
-            let part = reader.known(context.header, &trial.part)?;
-            if !self.brings_more_than(plan, call, context, &whole, &part, trial.part_repay) {
+            let Funding::FlashSwap { route, .. } = call.funding else { return None };
+            let spot = route.spot.as_ref()?;
+            let states: Vec<_> = spot.calls().map(|read| reader.known(context.header, &read)).collect::<Option<_>>()?;
+            let price = spot.price(states.into_iter().map(|state| state.result))?;
+            if !self.brings_most(plan, (batch, call), context, &whole, price) {
                 return None;
             }
             simulated.push(whole);
@@ -236,98 +218,53 @@ impl Liquidate {
         Some((plan, simulated))
     }
 
-    /// Returns whether a whole batch pays, and brings more than any part of up to half of it. The more is sold, the worse
-    /// the price, and the loans that gain most come first: so a part gains no more for each unit than a smaller one does,
-    /// and half of the batch no more than half of the batch at the rate of the part that was tried. A part is counted as if
-    /// it took the gas of one loan alone.
-    fn brings_more_than(
+    /// Returns whether a whole batch pays, and no part of up to half of it brings more. A part seizes for each unit that it
+    /// repays no more than the loan of which most is seized, and sells that at the price at the margin at best. It is counted
+    /// as if it took the gas of one loan alone.
+    fn brings_most(
         &self,
         plan: &MarketPlan<'_>,
-        call: &CandidateCall<'_>,
+        (batch, call): (&LoanBatch, &CandidateCall<'_>),
         context: BlockContext<'_>,
         whole: &SimulatedCall,
-        part: &SimulatedCall,
-        part_repay: U256,
+        price: SpotPrice,
     ) -> bool {
-        if part_repay.is_zero() || part_repay >= call.expected_repaid {
-            return false;
-        }
         let Ok(whole) = self.quote(plan, call, context, whole) else { return false };
-        // A part for which the pools have no price at all gains nothing.
-        let Ok(part) = self.quote(plan, call, context, part) else { return false };
-        if !whole.is_profitable(&context.costs) || part.gain_wei > whole.gain_wei {
+        if !whole.is_profitable(&context.costs) {
             return false;
         }
-        let half: U256 = (call.expected_repaid >> 1_u8).max(part_repay);
-        let gain_of_half = mul_div_up(part.gain_wei, half, part_repay);
+        let half: U256 = call.expected_repaid >> 1_u8;
+        let Some(seized) = most_seized(plan.snapshot, batch, half) else { return false };
+        let gain = match call.funding {
+            Funding::FlashSwap { profit: ProfitToken::Loan(rate), .. } => {
+                rate.value_up(price.most_bought(seized).saturating_sub(half))
+            }
+            Funding::FlashSwap { profit: ProfitToken::Collateral(rate), .. } => {
+                rate.value_up(seized.saturating_sub(price.least_sold(half)))
+            }
+            Funding::Inventory { .. } => return false,
+        };
         let least_gas = self.settings.gas.liquidation_gas(1, call.funding.pools());
-        gain_of_half.saturating_sub(context.costs.transaction_cost(least_gas, 0)) <= whole.net()
+        gain.saturating_sub(context.costs.transaction_cost(least_gas, 0)) <= whole.net()
     }
 }
 
-/// Returns the loans that can be the first of those that are liquidated, in the order of liquidation. However far the price
-/// falls, the loans that it makes liquidatable are the `nearest` so many: so a loan can be the first where none is both
-/// nearer to liquidation and earlier in the order.
-fn possible_firsts(order: &[Address], nearest: &[Address]) -> Vec<Address> {
-    let places: HashMap<_, _> = order.iter().zip(0_usize..).collect();
-    let mut firsts: Vec<_> = nearest
-        .iter()
-        .filter_map(|loan| places.get(loan).map(|place| (*place, *loan)))
-        .scan(usize::MAX, |earliest, (place, loan)| {
-            let is_first = place < *earliest;
-            *earliest = place.min(*earliest);
-            Some(is_first.then_some(loan))
-        })
-        .flatten()
-        .collect();
-    firsts.reverse();
-    firsts
-}
-
-impl Speculation {
-    fn calls(&self) -> impl Iterator<Item = &Call> {
-        self.trials.iter().flat_map(|trial| [&trial.whole, &trial.part])
+/// Returns the most that a part of a batch seizes which repays so much; `None` where a loan of it is left alone.
+pub(super) fn most_seized(snapshot: MarketSnapshot<'_>, batch: &LoanBatch, repaid: U256) -> Option<U256> {
+    let mut totals = batch.before;
+    let mut most = U256::ZERO;
+    for candidate in &batch.loans {
+        let done = snapshot.liquidate(&mut totals, candidate.loan, u128::MAX)?;
+        // What is seized was rounded down, which a part of the loan may do by less.
+        let seized = U256::from(done.seized).saturating_add(U256::ONE);
+        most = most.max(mul_div_up(repaid, seized, U256::from(done.repaid)));
     }
+    Some(most)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// However many of the nearest loans are liquidatable, the first of them in the order is among the firsts, and the first
-    /// of these that is liquidatable.
-    #[test]
-    fn the_first_loan_is_the_first_of_the_possible_ones_however_far_the_price_falls() {
-        let loan = |number: usize| Address::left_padding_from(&[u8::try_from(number).unwrap()]);
-        let mut seed = 1_u64;
-        let mut random = |below: usize| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            usize::try_from(seed >> 33).unwrap() % below
-        };
-        for _ in 0..200 {
-            let count = 1 + random(32);
-            let mut nearest: Vec<_> = (0..count).map(loan).collect();
-            let mut order = nearest.clone();
-            for list in [&mut nearest, &mut order] {
-                (1..count).rev().for_each(|at| list.swap(at, random(at + 1)));
-            }
-            let firsts = possible_firsts(&order, &nearest);
-            let mut needed: Vec<_> = (1..=count)
-                .map(|fallen| {
-                    let is_liquidatable = |loan: &&Address| nearest[..fallen].contains(*loan);
-                    let first = order.iter().find(is_liquidatable).unwrap();
-                    assert_eq!(firsts.iter().find(is_liquidatable), Some(first));
-                    *first
-                })
-                .collect();
-            needed.dedup();
-            needed.reverse();
-            assert_eq!(firsts, needed, "none is named that cannot be the first");
-        }
-        let same: Vec<_> = (0..32).map(loan).collect();
-        assert_eq!(possible_firsts(&same, &same), [loan(0)]);
-        assert_eq!(possible_firsts(&same[..2], &same[1..]), [loan(1)], "a loan that would not pay is in no batch");
-    }
 
     #[test]
     fn the_reach_follows_the_largest_move_of_the_last_blocks_within_bounds() {

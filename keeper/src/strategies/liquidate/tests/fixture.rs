@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256},
+    primitives::{Address, B256, Bytes, U256, U512},
     sol_types::{SolCall, SolError},
 };
 use plimsoll_chain::error::ChainError;
@@ -23,6 +23,10 @@ use crate::{
     intent::Intent,
     math::{liquidation::ORACLE_SCALE, types::Loan, types::Market, wide::mul_div_down},
     prices::{Call, CallError, CallResult, ChainReader, NoPrice, Prices, SimulatedCall, Source, Valuer},
+    routing::{
+        pool::{Venue, VenueKind},
+        spot_price::SpotRoute,
+    },
     strategies::{BlockContext, Decision, Decisions, Exclusion, gas::Costs},
 };
 
@@ -43,6 +47,12 @@ pub(super) const GAS_PRICE: u128 = 20_000_000_000;
 /// Returns the oracle's price for so many dollars an ether.
 pub(super) fn price(dollars: u128) -> U256 {
     U256::from(dollars) * ORACLE_SCALE / U256::from(ETHER / DOLLAR)
+}
+
+/// The exchange's pools.
+fn venue() -> Venue {
+    let hash = B256::repeat_byte(7);
+    Venue { kind: VenueKind::UniswapV3, deployer: Address::repeat_byte(7), pool_init_code_hash: hash, keys: Vec::new() }
 }
 
 pub(super) fn borrower(index: u64) -> Address {
@@ -108,11 +118,13 @@ impl Fixture {
         }
         let mut book = Book::new();
         book.apply(Block { number: 1, timestamp: NOW }, &events).unwrap();
+        let path = [WETH.as_slice(), &[0, 11, 184], USD.as_slice()].concat();
         let route = SwapRoute {
             swapper: Address::repeat_byte(5),
-            path: Bytes::from(vec![7; 43]),
+            path: Bytes::from(path.clone()),
             pools: 1,
             profit_in_collateral: false,
+            spot: SpotRoute::along(&path, &venue()),
         };
         let market = MarketSettings { routes: vec![route], ..MarketSettings::default() };
         let settings = LiquidateSettings {
@@ -303,6 +315,13 @@ impl Fixture {
         // Balances and allowances.
         if call.to == USD {
             return SimulatedCall { result: Ok(U256::from(self.inventory).to_be_bytes_vec().into()), gas_used: 0 };
+        }
+        // The pool, whose lower token is the dollar.
+        if call.to == venue().pool_of(WETH, USD, 3_000) {
+            let (weth, usd) = state.pool;
+            let squared: U512 = (U512::from(weth) << 192) / U512::from(usd);
+            let root: U256 = squared.root(2).to();
+            return SimulatedCall { result: Ok([B256::from(root), B256::ZERO].concat().into()), gas_used: 0 };
         }
         let before = (state.totals, state.loans.clone(), state.pool);
         let result = state.execute(self, call, 0);
