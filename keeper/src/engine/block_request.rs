@@ -112,12 +112,16 @@ async fn answer_heads(
         let answer = async {
             let answers = request(&reader, &header, &sequences).await;
             answered.send_replace(Some(Answered { block: header.hash, head_at, answers }));
+            Instant::now()
         };
         match warm_up.as_mut().filter(|_| may_send) {
             Some(warm_up) => {
-                tokio::join!(answer, warm_up.write());
+                let (answered_at, written_at) = tokio::join!(answer, warm_up.write());
+                warm_up.compare(written_at, answered_at);
             }
-            None => answer.await,
+            None => {
+                answer.await;
+            }
         }
     }
 }

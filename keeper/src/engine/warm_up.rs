@@ -15,10 +15,11 @@ use tokio::{task, time::Instant};
 
 /// Name of the file, for the moment in which it has one.
 const FILE: &str = "warm-up";
-/// A write that takes longer might delay the transaction that it is to speed up.
-const LONGEST_WRITE: Duration = Duration::from_millis(3);
-/// Number of blocks without a write after one that took longer.
-const PAUSE: u32 = 100;
+/// A write that ends longer after the answers might delay the transaction that it is to speed up: deciding and signing take
+/// about as long.
+const LATEST_END: Duration = Duration::from_micros(250);
+/// Most blocks without a write after one that ended later, or failed; one after the first, and twice as many each time.
+const MAX_PAUSE: u32 = 256;
 
 /// A file beside the journal, in which nothing is kept: the journal's own would be in use when a transaction comes, and grow
 /// by what it is woken with.
@@ -27,6 +28,8 @@ pub(super) struct WarmUp {
     file: Arc<File>,
     /// Number of blocks without a write that are to come.
     pause: u32,
+    /// Length of the next pause.
+    next_pause: u32,
 }
 
 impl WarmUp {
@@ -38,24 +41,39 @@ impl WarmUp {
         // The room is taken now, so that a write changes no more than bytes.
         file.write_all_at(&[0], 0)?;
         file.sync_all()?;
-        Ok(Self { file: Arc::new(file), pause: 0 })
+        Ok(Self { file: Arc::new(file), pause: 0, next_pause: 1 })
     }
 
-    /// Writes to the disk, unless it is slow. Returns whether it did.
-    pub(super) async fn write(&mut self) -> bool {
+    /// Writes to the disk, unless it was too slow for that lately. Returns when it was written.
+    pub(super) async fn write(&mut self) -> Option<Instant> {
         if let Some(pause) = self.pause.checked_sub(1) {
             self.pause = pause;
-            return false;
+            return None;
         }
         // The block's request is sent first.
         task::yield_now().await;
-        let (file, start) = (Arc::clone(&self.file), Instant::now());
+        let file = Arc::clone(&self.file);
         let written = task::spawn_blocking(move || file.write_all_at(&[0], 0).and_then(|()| file.sync_data())).await;
         // A disk that cannot be written is reported when something has to be.
-        if !matches!(written, Ok(Ok(()))) || start.elapsed() > LONGEST_WRITE {
-            self.pause = PAUSE;
+        if !matches!(written, Ok(Ok(()))) {
+            self.pause();
+            return None;
         }
-        true
+        Some(Instant::now())
+    }
+
+    /// Compares the end of a write with the time of the answers: a disk that is too slow for the node is left alone for a while.
+    pub(super) fn compare(&mut self, written_at: Option<Instant>, answered_at: Instant) {
+        match written_at {
+            Some(written_at) if written_at > answered_at + LATEST_END => self.pause(),
+            Some(_) => self.next_pause = 1,
+            None => {}
+        }
+    }
+
+    fn pause(&mut self) {
+        self.pause = self.next_pause;
+        self.next_pause = (self.next_pause * 2).min(MAX_PAUSE);
     }
 }
 
@@ -70,11 +88,31 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         for (pause, writes) in [(0, true), (2, false), (1, false), (0, true)] {
             warm_up.pause = pause;
-            assert_eq!(warm_up.write().await, writes);
+            assert_eq!(warm_up.write().await.is_some(), writes);
             if !writes {
                 assert_eq!(warm_up.pause, pause - 1);
             }
         }
         assert_eq!(warm_up.file.metadata().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_slower_than_the_node_is_left_alone_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut warm_up = WarmUp::open(folder.path()).unwrap();
+        let answered_at = Instant::now();
+        let late = Some(answered_at + LATEST_END + Duration::from_micros(1));
+        for written_at in [None, Some(answered_at), Some(answered_at + LATEST_END)] {
+            warm_up.compare(written_at, answered_at);
+            assert_eq!(warm_up.pause, 0, "{written_at:?}");
+        }
+        for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256, 256] {
+            warm_up.compare(late, answered_at);
+            assert_eq!(warm_up.pause, pause);
+        }
+        assert_eq!(warm_up.write().await, None);
+        warm_up.compare(Some(answered_at), answered_at);
+        warm_up.compare(late, answered_at);
+        assert_eq!(warm_up.pause, 1, "one that was in time ends that");
     }
 }
