@@ -480,9 +480,21 @@ const fn beginning(deployment: &Deployment) -> Cursor {
 /// # Errors
 /// When no node answers: the last one's error.
 pub(super) async fn read_newest(endpoints: &[Arc<Endpoint>], calls: &[Call]) -> eyre::Result<Vec<CallResult>> {
+    read_newest_from(UNSIGNED_ACCOUNT, endpoints, calls).await
+}
+
+/// The same from an account, which a fork of a chain need not fetch if it was used before.
+///
+/// # Errors
+/// As for [`read_newest`].
+pub(super) async fn read_newest_from(
+    account: Address,
+    endpoints: &[Arc<Endpoint>],
+    calls: &[Call],
+) -> eyre::Result<Vec<CallResult>> {
     let mut failure = eyre!("no node is named");
     for endpoint in endpoints {
-        match read_newest_by(endpoint, calls).await {
+        match read_newest_by(account, endpoint, calls).await {
             Ok(answers) => return Ok(answers),
             Err(error) => failure = error.into(),
         }
@@ -490,9 +502,13 @@ pub(super) async fn read_newest(endpoints: &[Arc<Endpoint>], calls: &[Call]) -> 
     Err(failure)
 }
 
-async fn read_newest_by(endpoint: &Arc<Endpoint>, calls: &[Call]) -> Result<Vec<CallResult>, ChainError> {
+async fn read_newest_by(
+    account: Address,
+    endpoint: &Arc<Endpoint>,
+    calls: &[Call],
+) -> Result<Vec<CallResult>, ChainError> {
     let header = newest_header(endpoint).await?;
-    let reader = EndpointReader::new(Arc::clone(endpoint), endpoint.client().await?, UNSIGNED_ACCOUNT);
+    let reader = EndpointReader::new(Arc::clone(endpoint), endpoint.client().await?, account);
     let answers = reader.run_each(&header, calls.to_vec()).await?;
     Ok(answers.into_iter().map(|call| call.result).collect())
 }

@@ -11,7 +11,7 @@ use plimsoll_contracts::IUniswapV3Swapper::{factoryCall, poolInitCodeHashCall};
 use tokio::time;
 use tracing::{info, warn};
 
-use super::protocol_follower::read_newest;
+use super::protocol_follower::read_newest_from;
 use crate::{
     prices::{Call, CallResult},
     routing::{
@@ -33,7 +33,7 @@ type RouteKey = (Address, Bytes);
 pub(super) async fn find(settings: &mut LiquidateSettings, nodes: &[Arc<Endpoint>]) {
     let routes = || settings.markets.values().flat_map(|market| &market.routes);
     let found = loop {
-        match find_once(routes(), nodes).await {
+        match find_once(settings.keeper, routes(), nodes).await {
             Ok(found) => break found,
             Err(problem) => warn!(%problem, "waiting for a node"),
         }
@@ -49,6 +49,7 @@ pub(super) async fn find(settings: &mut LiquidateSettings, nodes: &[Arc<Endpoint
 
 /// Returns the pools of the routes whose adapter names its venue and whose pools all have a price.
 async fn find_once(
+    account: Address,
     routes: impl Iterator<Item = &SwapRoute>,
     nodes: &[Arc<Endpoint>],
 ) -> eyre::Result<HashMap<RouteKey, SpotRoute>> {
@@ -61,7 +62,7 @@ async fn find_once(
     if calls.is_empty() {
         return Ok(HashMap::new());
     }
-    let answers = read_newest(nodes, &calls).await?;
+    let answers = read_newest_from(account, nodes, &calls).await?;
     let place = |((swapper, path), answers): (RouteKey, &[CallResult])| {
         let [factory, hash] = answers else { return None };
         let venue = Venue {
@@ -75,7 +76,8 @@ async fn find_once(
     };
     let placed: Vec<_> = routes.into_iter().zip(answers.chunks_exact(2)).filter_map(place).collect();
     let reads: Vec<_> = placed.iter().flat_map(|(_, spot)| spot.calls()).collect();
-    let mut states = if reads.is_empty() { Vec::new() } else { read_newest(nodes, &reads).await? }.into_iter();
+    let mut states =
+        if reads.is_empty() { Vec::new() } else { read_newest_from(account, nodes, &reads).await? }.into_iter();
     let has_price = |(_, spot): &(RouteKey, SpotRoute)| {
         let of_route: Vec<_> = states.by_ref().take(spot.calls().count()).collect();
         spot.price(of_route).is_some()
