@@ -110,11 +110,19 @@ async fn where_the_first_endpoint_has_no_valid_answer_the_next_is_asked_once() -
     ];
     for fault in faults {
         let questions = Questions::new(&[Http, Http], Duration::from_secs(1)).await?;
-        questions.ask(2).await?;
-        let first = &questions.fixture.proxies[usize::from(questions.calls()[0] == 0)];
-        questions.fixture.proxies.iter().for_each(Proxy::reset_counts);
-        let rule = first.inject(Rule::from(fault.clone()).on(&["eth_call"]));
-        assert_eq!(questions.ask(2).await?, [questions.head.number; 2], "{fault:?}");
+        let (first, rule) = loop {
+            questions.ask(2).await?;
+            let first = &questions.fixture.proxies[usize::from(questions.calls()[0] == 0)];
+            questions.fixture.proxies.iter().for_each(Proxy::reset_counts);
+            let rule = first.inject(Rule::from(fault.clone()).on(&["eth_call"]));
+            assert_eq!(questions.ask(2).await?, [questions.head.number; 2], "{fault:?}");
+            if first.counts().acted(rule) > 0 {
+                break (first, rule);
+            }
+            // Of two that are as good, the one that answers sooner is first, which on a busy machine changes.
+            first.lift(rule);
+            questions.fixture.proxies.iter().for_each(Proxy::reset_counts);
+        };
         assert_eq!(questions.calls(), [2, 2], "{fault:?}");
         assert_eq!(first.counts().acted(rule), 1, "{fault:?}");
     }
