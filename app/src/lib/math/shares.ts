@@ -22,8 +22,9 @@ export const toAssetsUp = (shares: bigint, totalAssets: bigint, totalShares: big
 export const toDebtSharesUp = (assets: bigint, totalAssets: bigint, totalShares: bigint): bigint =>
   totalShares === 0n ? assets * MAX_SHARES_PER_ASSET : divUp(assets * totalShares, totalAssets);
 
+/** None where the market has no debt: a node that is mining may answer one read before a transaction and the next after it. */
 export const toDebtSharesDown = (assets: bigint, totalAssets: bigint, totalShares: bigint): bigint =>
-  (assets * totalShares) / totalAssets;
+  totalAssets === 0n ? 0n : (assets * totalShares) / totalAssets;
 
 export const toDebtUp = (shares: bigint, totalAssets: bigint, totalShares: bigint): bigint =>
   totalShares === 0n ? 0n : divUp(shares * totalAssets, totalShares);
