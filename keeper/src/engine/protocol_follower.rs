@@ -480,21 +480,9 @@ const fn beginning(deployment: &Deployment) -> Cursor {
 /// # Errors
 /// When no node answers: the last one's error.
 pub(super) async fn read_newest(endpoints: &[Arc<Endpoint>], calls: &[Call]) -> eyre::Result<Vec<CallResult>> {
-    read_newest_from(UNSIGNED_ACCOUNT, endpoints, calls).await
-}
-
-/// The same from an account, which a fork of a chain need not fetch if it was used before.
-///
-/// # Errors
-/// As for [`read_newest`].
-pub(super) async fn read_newest_from(
-    account: Address,
-    endpoints: &[Arc<Endpoint>],
-    calls: &[Call],
-) -> eyre::Result<Vec<CallResult>> {
     let mut failure = eyre!("no node is named");
     for endpoint in endpoints {
-        match read_newest_by(account, endpoint, calls).await {
+        match read_newest_by(UNSIGNED_ACCOUNT, endpoint, calls).await {
             Ok(answers) => return Ok(answers),
             Err(error) => failure = error.into(),
         }
@@ -502,7 +490,11 @@ pub(super) async fn read_newest_from(
     Err(failure)
 }
 
-async fn read_newest_by(
+/// Makes calls from an account in the newest block of a node.
+///
+/// # Errors
+/// When the node does not answer.
+pub(super) async fn read_newest_by(
     account: Address,
     endpoint: &Arc<Endpoint>,
     calls: &[Call],

@@ -75,6 +75,10 @@ impl SpotRoute {
             for _ in 0..2 {
                 price =
                     if pool.sells_token0 { mul_div_up(price, root, ONE_X96) } else { mul_div_up(price, ONE_X96, root) };
+                // What does not fit would be lowered again by the next pool.
+                if price == U256::MAX {
+                    return None;
+                }
             }
         }
         Some(SpotPrice(price))
@@ -168,6 +172,12 @@ mod tests {
             assert_eq!(route.price([result.clone()]), None, "{result:?}");
         }
         assert_eq!(route.price([]), None);
+        let [a, b, c] = TOKENS;
+        let dear = slot(too_large - U256::ONE);
+        let route = SpotRoute::along(&path(&[a, b, c, b], 500), &venue());
+        assert_eq!(route, None, "the last pool is the second one");
+        let route = SpotRoute::along(&path(&[a, b, c, Address::repeat_byte(4)], 500), &venue()).unwrap();
+        assert_eq!(route.price([dear.clone(), dear, slot(U256::ONE)]), None, "more than fits between two pools");
     }
 
     #[test]

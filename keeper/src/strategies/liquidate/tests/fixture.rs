@@ -49,7 +49,7 @@ pub(super) fn price(dollars: u128) -> U256 {
     U256::from(dollars) * ORACLE_SCALE / U256::from(ETHER / DOLLAR)
 }
 
-/// The exchange's pools.
+/// Returns the venue of the fixture's pool.
 fn venue() -> Venue {
     let hash = B256::repeat_byte(7);
     Venue { kind: VenueKind::UniswapV3, deployer: Address::repeat_byte(7), pool_init_code_hash: hash, keys: Vec::new() }
