@@ -135,8 +135,8 @@ impl Auditor {
 impl Sample {
     /// Returns the calls by which the positions are read from the core.
     pub fn calls(&self, core: Address) -> impl Iterator<Item = Call> {
-        let data = |account| positionCall { id: self.market.0, account }.abi_encode().into();
-        self.accounts.iter().map(move |account| Call { to: core, data: data(*account), gas: POSITION_GAS })
+        let data = |account| positionCall { id: self.market.0, account }.abi_encode();
+        self.accounts.iter().map(move |account| Call::view(core, data(*account), POSITION_GAS))
     }
 
     /// Compares the book after a block with what the block's own request answered. A position that cannot be read counts
@@ -184,7 +184,7 @@ pub fn compare_totals(block: u64, market: &MarketBook, on_chain: &MarketOnChain)
 /// Returns the calls by which a vault's value, settings and positions are read.
 #[must_use]
 pub fn vault_calls(vault: Address) -> [Call; 2] {
-    let call = |data: Vec<u8>| Call { to: vault, data: data.into(), gas: VAULT_GAS };
+    let call = |data: Vec<u8>| Call::view(vault, data, VAULT_GAS);
     [call(stateCall {}.abi_encode()), call(holdingsCall {}.abi_encode())]
 }
 

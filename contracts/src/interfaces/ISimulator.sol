@@ -22,15 +22,18 @@ interface ISimulator {
     /// @param to the account that is called
     /// @param gas the most that the call may use
     /// @param keep whether the next call sees the effects of this one and of those that it was kept with
+    /// @param isStatic whether it fails where it tries to change anything
     struct Call {
         address to;
         uint64 gas;
         bool keep;
+        bool isStatic;
         bytes data;
     }
 
     /// @notice The result of a call.
-    /// @param gasUsed the gas of its execution, without what a transaction costs before it, and before refunds
+    /// @param gasUsed the gas of its execution, without what a transaction costs before it, and before refunds; what a call
+    /// before it in its sequence has read or written costs less to read or write again
     /// @param data what it returned or reverted with, no more than `maxReturn` bytes of it
     struct Result {
         Status status;

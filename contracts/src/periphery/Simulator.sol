@@ -83,13 +83,15 @@ contract Simulator is ISimulator {
         assembly ("memory-safe") {
             output := mload(0x40)
         }
-        bool isRun = true;
+        bool isComplete = true;
         for (uint256 i = start; i < end; ++i) {
             // Of the remaining gas a call gets at most 63/64. With less than it may use it could fail where a
-            // transaction would not. What follows a call that was not run would see another state.
+            // transaction would not.
             uint256 needed = uint256(calls[i].gas) * 64 / 63 + (end - i) * (RESERVE + maxReturn);
-            isRun = isRun && gasleft() >= needed;
+            bool isRun = isComplete && gasleft() >= needed;
             _execute(calls[i], maxReturn, isRun);
+            // What follows a call that was not run would see another state, if that could have changed any.
+            isComplete = isComplete && (isRun || calls[i].isStatic);
         }
         assembly ("memory-safe") {
             revert(output, sub(mload(0x40), output))
@@ -98,7 +100,8 @@ contract Simulator is ISimulator {
 
     /// @dev Runs a call if it is to be run, and appends its encoded result to what is in memory.
     function _execute(Call calldata call, uint256 maxReturn, bool isRun) internal {
-        (address to, uint256 gasLimit, bytes calldata data) = (call.to, call.gas, call.data);
+        (address to, uint256 gasLimit, bool isStatic, bytes calldata data) =
+            (call.to, call.gas, call.isStatic, call.data);
         assembly ("memory-safe") {
             let result := mload(0x40)
             let answer := add(result, 0x80)
@@ -111,7 +114,10 @@ contract Simulator is ISimulator {
                 pop(staticcall(0, to, 0, 0, 0, 0))
                 calldatacopy(answer, data.offset, data.length)
                 let gasBefore := gas()
-                let isDone := call(gasLimit, to, 0, answer, data.length, 0, 0)
+                let isDone := 0
+                switch isStatic
+                case 0 { isDone := call(gasLimit, to, 0, answer, data.length, 0, 0) }
+                default { isDone := staticcall(gasLimit, to, answer, data.length, 0, 0) }
                 mstore(add(result, 0x20), sub(gasBefore, gas()))
                 mstore(result, iszero(isDone))
                 // What is not copied costs nothing here.

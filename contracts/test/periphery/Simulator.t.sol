@@ -84,7 +84,7 @@ contract SimulatorTest is Test {
     }
 
     function _call(bytes memory data) private view returns (ISimulator.Call memory) {
-        return ISimulator.Call({to: address(target), gas: 1_000_000, keep: false, data: data});
+        return ISimulator.Call({to: address(target), gas: 1_000_000, keep: false, isStatic: false, data: data});
     }
 
     function _pair(bytes memory first, bytes memory second) private view returns (ISimulator.Call[] memory calls) {
@@ -177,6 +177,54 @@ contract SimulatorTest is Test {
         assertEq(KEEPER.balance, 0);
     }
 
+    /* STATIC CALLS */
+
+    /// @dev So those that are kept together are as independent as if each were undone.
+    function test_aStaticCallCanChangeNothing() public {
+        ISimulator.Call[] memory calls = new ISimulator.Call[](3);
+        for (uint256 i; i < calls.length; ++i) {
+            calls[i] = _call(abi.encodeCall(Target.increment, ()));
+            (calls[i].keep, calls[i].isStatic) = (true, true);
+        }
+        calls[1].data = abi.encodeCall(target.count, ());
+        ISimulator.Result[] memory results = _run(calls);
+        assertEq(uint8(results[0].status), uint8(ISimulator.Status.Reverted));
+        assertEq(results[0].data.length, 0);
+        _assertDone(results[1], 0);
+        assertEq(uint8(results[2].status), uint8(ISimulator.Status.Reverted));
+    }
+
+    function test_aStaticCallThatIsNotRunKeepsNoOtherFromBeingRun() public {
+        ISimulator.Call[] memory calls = _pair(abi.encodeCall(target.count, ()), abi.encodeCall(Target.sender, ()));
+        (calls[0].keep, calls[0].isStatic, calls[0].gas) = (true, true, type(uint64).max);
+        ISimulator.Result[] memory results = _run(calls);
+        assertEq(uint8(results[0].status), uint8(ISimulator.Status.NotRun));
+        _assertDone(results[1], uint160(KEEPER));
+    }
+
+    function test_aStaticCallComesFromTheAccountWithAllItsGas() public {
+        ISimulator.Call[] memory calls = _pair(abi.encodeCall(Target.sender, ()), abi.encodeCall(Target.gasGiven, ()));
+        (calls[0].keep, calls[0].isStatic, calls[1].isStatic) = (true, true, true);
+        ISimulator.Result[] memory results = _run(calls);
+        _assertDone(results[0], uint160(KEEPER));
+        assertApproxEqAbs(abi.decode(results[1].data, (uint256)), 1_000_000, 1_000);
+    }
+
+    function test_whatStaticCallsHaveReadIsColdForTheNextSequence() public {
+        ISimulator.Call[] memory calls = new ISimulator.Call[](1);
+        calls[0] = _call(abi.encodeCall(Target.increment, ()));
+        uint256 alone = _run(calls)[0].gasUsed;
+        calls = new ISimulator.Call[](3);
+        calls[0] = _call(abi.encodeCall(target.count, ()));
+        calls[1] = _call(abi.encodeCall(target.count, ()));
+        calls[2] = _call(abi.encodeCall(Target.increment, ()));
+        (calls[0].keep, calls[0].isStatic, calls[1].isStatic) = (true, true, true);
+        ISimulator.Result[] memory results = _run(calls);
+        assertEq(results[2].gasUsed, alone);
+        // The second one finds the slot warm.
+        assertEq(results[0].gasUsed - results[1].gasUsed, 2_000);
+    }
+
     /* GAS */
 
     function test_gasIsMeasuredColdEachTime() public {
@@ -253,7 +301,13 @@ contract SimulatorTest is Test {
         ISimulator.Call[] memory calls = new ISimulator.Call[](data.length);
         address echo = address(new Echo());
         for (uint256 i; i < data.length; ++i) {
-            calls[i] = ISimulator.Call({to: echo, gas: 100_000, keep: (kept >> i) & 1 == 1, data: data[i]});
+            calls[i] = ISimulator.Call({
+                to: echo,
+                gas: 100_000,
+                keep: (kept >> i) & 1 == 1,
+                isStatic: (kept >> (128 + i)) & 1 == 1,
+                data: data[i]
+            });
         }
         ISimulator.Result[] memory results = _run(calls);
         for (uint256 i; i < data.length; ++i) {
@@ -268,7 +322,7 @@ contract SimulatorTest is Test {
         ISimulator.Call[] memory calls = new ISimulator.Call[](data.length);
         address echo = address(new Echo());
         for (uint256 i; i < data.length; ++i) {
-            calls[i] = ISimulator.Call({to: echo, gas: 100_000, keep: false, data: data[i]});
+            calls[i] = ISimulator.Call({to: echo, gas: 100_000, keep: false, isStatic: i & 1 == 1, data: data[i]});
         }
         (, bytes memory answer) = KEEPER.call(abi.encodeCall(ISimulator.run, (calls, maxReturn)));
         (ISimulator.Site memory site, ISimulator.Result[] memory results) =
@@ -299,7 +353,8 @@ contract SimulatorTest is Test {
 
     function test_anAccountWithoutCodeReturnsNothing() public {
         ISimulator.Call[] memory calls = new ISimulator.Call[](1);
-        calls[0] = ISimulator.Call({to: address(0xdead), gas: 100_000, keep: false, data: hex"12345678"});
+        calls[0] =
+            ISimulator.Call({to: address(0xdead), gas: 100_000, keep: false, isStatic: false, data: hex"12345678"});
         ISimulator.Result memory result = _run(calls)[0];
         assertEq(uint8(result.status), uint8(ISimulator.Status.Done));
         assertEq(result.data.length, 0);

@@ -81,7 +81,7 @@ contract SimulatorGasLimitTest is Test {
     /// @dev Memory for very long answers costs more than a unit a byte. The other results are still there.
     function test_aCallWhoseAnswerCannotBePassedOnIsNotRun() public {
         ISimulator.Call[] memory calls = _calls(1, false);
-        calls[0] = ISimulator.Call(address(new LongAnswer()), 800_000, false, abi.encode(600_000));
+        calls[0] = ISimulator.Call(address(new LongAnswer()), 800_000, false, false, abi.encode(600_000));
         assertFalse(_isRun(calls, 600_000, 0, 2_160_000));
         (, ISimulator.Result[] memory results) = simulator.run{gas: 2_160_000}(calls, 600_000);
         assertEq(uint8(results[0].status), uint8(ISimulator.Status.NotRun));

@@ -43,7 +43,7 @@ enum Stage {
 /// Returns the call by which a job is read.
 #[must_use]
 pub fn job_call(jobs: Address, id: u64) -> Call {
-    Call { to: jobs, data: jobCall { id: U256::from(id) }.abi_encode().into(), gas: JOB_GAS }
+    Call::view(jobs, jobCall { id: U256::from(id) }.abi_encode(), JOB_GAS)
 }
 
 /// Compares a job after a block with what the block's own request answered. One that cannot be read counts as a mismatch.

@@ -73,7 +73,7 @@ impl Check {
             Ok(on_chain) => (!fits(&on_chain)).then(|| format!("{on_chain:?}")),
             Err(_) => Some("no answer that can be read".to_owned()),
         };
-        let call = Call { to, data: call.abi_encode().into(), gas: GAS };
+        let call = Call::view(to, call.abi_encode(), GAS);
         Self { part, in_book, call, compare: Box::new(compare) }
     }
 

@@ -81,7 +81,7 @@ impl Background {
     pub(super) fn explain_revert(&mut self, intent: Intent, parent: B256, reader: FailoverReader) {
         self.tasks.spawn(async move {
             let gas = intent.gas_limit.saturating_sub(intrinsic_gas(&intent.data));
-            let call = Call { to: intent.to, data: intent.data, gas };
+            let call = Call::trial(intent.to, intent.data, gas);
             let parent = Header { hash: parent, ..Header::default() };
             let result = reader.run_each(&parent, [call]).await.ok()?.pop()?.result;
             let has_moved = result.map_or_else(|error| Revert::decode(&error).is_lack_of_liquidity(), |_| true);

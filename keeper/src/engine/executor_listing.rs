@@ -55,7 +55,7 @@ impl ExecutorListing {
     /// When no node answers, or when the contract is no executor.
     pub(crate) async fn read(nodes: &[Arc<Endpoint>], executor: &Executor) -> eyre::Result<Self> {
         let address = executor.address;
-        let call = |data: Vec<u8>| Call { to: address, data: data.into(), gas: VIEW_GAS };
+        let call = |data: Vec<u8>| Call::view(address, data, VIEW_GAS);
         let targets = (0..MAX_LISTED).map(|index| IExecutor::targetAtCall { index: U256::from(index) }.abi_encode());
         let venues = (0..MAX_LISTED).map(|index| IExecutor::venueAtCall { index: U256::from(index) }.abi_encode());
         let coin = IExecutor::wrappedCoinCall {}.abi_encode();

@@ -31,7 +31,7 @@ pub(super) async fn read(config: &Config, nodes: &[Arc<Endpoint>]) -> Option<Job
 
 async fn read_once(contracts: NodesContracts, nodes: &[Arc<Endpoint>]) -> eyre::Result<JobTerms> {
     let address = contracts.jobs;
-    let call = Call { to: address, data: configCall {}.abi_encode().into(), gas: VIEW_GAS };
+    let call = Call::view(address, configCall {}.abi_encode(), VIEW_GAS);
     let answers = read_newest(nodes, &[call]).await?;
     let answer = answers.first().and_then(|answer| answer.as_ref().ok());
     let data = answer.wrap_err_with(|| format!("{address} does not answer as Jobs does"))?;

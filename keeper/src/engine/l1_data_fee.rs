@@ -48,7 +48,7 @@ impl L1DataFee {
             return None;
         }
         let data = IGasPriceOracle::getL1FeeUpperBoundCall { unsignedTxSize: U256::from(SAMPLE_BYTES) };
-        Some(Call { to: GAS_PRICE_ORACLE, data: data.abi_encode().into(), gas: GAS })
+        Some(Call::view(GAS_PRICE_ORACLE, data.abi_encode(), GAS))
     }
 
     /// Data fee in wei for each byte of a transaction, rounded up: the newest that a block's own request has answered. A

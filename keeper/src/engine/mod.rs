@@ -17,8 +17,9 @@
 //!    them, `warm_up::WarmUp` wakes the journal's disk meanwhile.
 //! 2. [`Follower::process`] applies the block to the [`Book`](crate::book::Book), or reverts or resets it, and records
 //!    the changed rows in the checkpoint.
-//! 3. `Engine::on_block` tells the sender of the block (`submissions::Submissions::on_block`), waits for the answers
-//!    (`pricing::Pricing::price_block`) and ends the back-off of loans whose race was lost
+//! 3. `Engine::on_block` waits for the answers (`pricing::Pricing::price_block`), tells the sender of the block and of what is
+//!    obsolete as of it (`submissions::Submissions::on_block`; where nothing is in flight before that wait, by
+//!    `submissions::Submissions::on_head`), and ends the back-off of loans whose race was lost
 //!    (`submissions::Submissions::clear_backoff_after_lost_race`).
 //! 4. `Engine::decide` decides about liquidations (`strategies::Strategies::liquidations`). Like every decision it skips what
 //!    `exclusion::Exclusion::skip_reason` names: subjects of intents in flight, and those in back-off.
@@ -269,6 +270,8 @@ impl Engine {
             return;
         };
         let applied_at = Instant::now();
+        // Its signers are awake then, and done with the block, when something is decided.
+        let is_sender_told = self.submissions.on_head(&header);
         let timer = record::stage(Stage::Prices);
         let (block, head_at) = self.pricing.price_block(&self.config, self.follower.book(), header).await;
         drop(timer);
@@ -287,7 +290,9 @@ impl Engine {
             let loans: usize = book.markets().map(MarketBook::loans).sum();
             info!(markets = book.markets().count(), loans, is_live = self.view.is_live(), "book is at the head");
         }
-        self.submissions.on_block(self.follower.book(), &block);
+        if !is_sender_told {
+            self.submissions.on_block(self.follower.book(), &block);
+        }
         self.on_lost_races(&block);
         let head_at = head_at.unwrap_or(applied_at);
         let decided = self.decide(&block, head_at).await;

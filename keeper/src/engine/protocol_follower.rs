@@ -514,7 +514,7 @@ fn to_sequence(calls: Vec<plimsoll_protocols::Call>) -> Vec<Call> {
 }
 
 fn to_call(call: plimsoll_protocols::Call) -> Call {
-    Call { to: call.to, data: call.data, gas: call.gas }
+    Call::trial(call.to, call.data, call.gas)
 }
 
 fn to_answer(result: CallResult) -> Answer {

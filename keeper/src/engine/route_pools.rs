@@ -49,7 +49,7 @@ async fn read_pools(
     routes: &[RouteKey],
     node: &Arc<Endpoint>,
 ) -> Result<HashMap<RouteKey, SpotRoute>, ChainError> {
-    let view = |to: Address, data: Vec<u8>| Call { to, data: data.into(), gas: VIEW_GAS };
+    let view = |to: Address, data: Vec<u8>| Call::view(to, data, VIEW_GAS);
     let of_adapter = |(swapper, _): &RouteKey| {
         [view(*swapper, factoryCall {}.abi_encode()), view(*swapper, poolInitCodeHashCall {}.abi_encode())]
     };

@@ -101,14 +101,28 @@ impl Submissions {
         }
     }
 
+    /// Tells the sender of a new block before its prices are known, if nothing is in flight that could be obsolete by them.
+    /// Returns whether it did; otherwise [`Self::on_block`] is to be called.
+    pub(super) fn on_head(&self, header: &Header) -> bool {
+        let is_idle = self.sender.open_intents().is_empty();
+        if is_idle {
+            self.tell(header, &[]);
+        }
+        is_idle
+    }
+
     /// Tells the sender of a new block, and which intents are obsolete as of it. To be called before anything that is
     /// decided on it is submitted.
     pub(super) fn on_block(&self, book: &Book, block: &PricedBlock) {
         let is_obsolete =
             |(id, intent): (u64, Intent)| is_obsolete(&intent, &self.liquidatable, book, block).then_some(id);
         let obsolete: Vec<_> = self.sender.open_intents().into_iter().filter_map(is_obsolete).collect();
-        self.sender.on_block(block.header, &obsolete);
-        forget_old(&self.seen, block.header.number);
+        self.tell(&block.header, &obsolete);
+    }
+
+    fn tell(&self, header: &Header, obsolete: &[u64]) {
+        self.sender.on_block(*header, obsolete);
+        forget_old(&self.seen, header.number);
     }
 
     /// Tells the sender that every block after `block` was reverted.

@@ -79,8 +79,8 @@ pub(super) async fn plan(
         }
     }
     let reads = transfers.iter().map(|(_, account, token)| {
-        let data = IToken::balanceOfCall { account: *account }.abi_encode().into();
-        Call { to: *token, data, gas: TRANSFER_GAS }
+        let data = IToken::balanceOfCall { account: *account }.abi_encode();
+        Call::view(*token, data, TRANSFER_GAS)
     });
     let balances = reader.run_each(header, reads.collect::<Vec<_>>()).await.map_err(|error| error.to_string())?;
     let (mut intents, mut sent) = (Vec::new(), Vec::new());

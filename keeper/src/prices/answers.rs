@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn call(data: u8) -> Call {
-        Call { to: Address::ZERO, data: Bytes::from(vec![data]), gas: 1 }
+        Call::trial(Address::ZERO, Bytes::from(vec![data]), 1)
     }
 
     fn block(number: u8) -> Header {

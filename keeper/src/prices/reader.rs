@@ -44,6 +44,22 @@ pub struct Call {
     pub data: Bytes,
     /// Most gas that the call may use.
     pub gas: u64,
+    /// Whether it can change nothing: it fails where it tries to.
+    pub is_view: bool,
+}
+
+impl Call {
+    /// A call that reads something.
+    #[must_use]
+    pub fn view(to: Address, data: impl Into<Bytes>, gas: u64) -> Self {
+        Self { to, data: data.into(), gas, is_view: true }
+    }
+
+    /// A call that is tried, and may change anything.
+    #[must_use]
+    pub fn trial(to: Address, data: impl Into<Bytes>, gas: u64) -> Self {
+        Self { to, data: data.into(), gas, is_view: false }
+    }
 }
 
 /// Return data of a call, or why there is none.
@@ -63,7 +79,8 @@ pub enum CallError {
 pub struct SimulatedCall {
     /// Return data, or why there is none.
     pub result: CallResult,
-    /// Gas of the call's execution, without what a transaction costs before it, and before refunds.
+    /// Gas of the call's execution, without what a transaction costs before it, and before refunds. Of a view less than a
+    /// transaction would pay: others of the same request may have read the same before it.
     pub gas_used: u64,
 }
 
@@ -117,14 +134,7 @@ impl EndpointReader {
 
     /// Makes one request. Calls for which the node has too little gas are not run.
     async fn request(&self, block: &Header, sequences: &[&[Call]]) -> Result<Vec<Vec<SimulatedCall>>, ChainError> {
-        let encode = |(left, call): (usize, &Call)| ISimulator::Call {
-            to: call.to,
-            gas: call.gas,
-            keep: left > 0,
-            data: call.data.clone(),
-        };
-        let calls =
-            sequences.iter().flat_map(|calls| (0..calls.len()).rev().zip(*calls)).map(encode).collect::<Vec<_>>();
+        let calls = encode(sequences);
         let count = calls.len();
         let run = ISimulator::runCall { calls, maxReturn: U256::from(MAX_RETURN) };
         let request =
@@ -216,6 +226,25 @@ impl ChainReader for EndpointReader {
     }
 }
 
+/// Encodes sequences of calls. Views in a row are kept together: they change nothing that the next one could see, and undoing
+/// each by itself takes the node longer than many of them.
+fn encode(sequences: &[&[Call]]) -> Vec<ISimulator::Call> {
+    let is_view = |calls: Option<&&[Call]>| matches!(calls, Some([Call { is_view: true, .. }]));
+    let mut encoded = Vec::new();
+    for (at, calls) in sequences.iter().enumerate() {
+        let goes_on = is_view(Some(calls)) && is_view(sequences.get(at + 1));
+        let keep = |left: usize| left > 0 || goes_on;
+        encoded.extend((0..calls.len()).rev().zip(*calls).map(|(left, call)| ISimulator::Call {
+            to: call.to,
+            gas: call.gas,
+            keep: keep(left),
+            isStatic: call.is_view,
+            data: call.data.clone(),
+        }));
+    }
+    encoded
+}
+
 /// Whether calls were executed in this block. Some chains show contracts the number of another layer's block, and its
 /// parent; the timestamp is always the block's own.
 fn is_of(site: &ISimulator::Site, block: &Header) -> bool {
@@ -256,5 +285,40 @@ impl fmt::Display for CallError {
             },
             Self::NotRun => f.write_str("the node has too little gas for it"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_in_a_row_are_kept_together_and_trials_are_not() {
+        let view = Call::view(Address::ZERO, [], 1);
+        let trial = Call::trial(Address::ZERO, [], 1);
+        let sequences = [
+            vec![view.clone()],
+            vec![view.clone()],
+            vec![trial.clone()],
+            vec![trial.clone()],
+            vec![view.clone()],
+            vec![view.clone(), trial.clone(), view.clone()],
+            vec![view],
+        ];
+        let sequences: Vec<_> = sequences.iter().map(Vec::as_slice).collect();
+        let flags: Vec<_> = encode(&sequences).iter().map(|call| (call.keep, call.isStatic)).collect();
+        let (of_view, of_trial) = (|keep| (keep, true), |keep| (keep, false));
+        let expected = [
+            of_view(true),
+            of_view(false),
+            of_trial(false),
+            of_trial(false),
+            of_view(false),
+            of_view(true),
+            of_trial(true),
+            of_view(false),
+            of_view(false),
+        ];
+        assert_eq!(flags, expected);
     }
 }

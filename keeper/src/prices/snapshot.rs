@@ -93,8 +93,8 @@ pub async fn read_markets<R: ChainReader>(
     ids: &[MarketId],
 ) -> Result<Vec<PricedMarket>, ChainError> {
     let call = |id: &MarketId| {
-        let data = IPlimsoll::marketParamsCall { id: id.0 }.abi_encode().into();
-        Call { to: core, data, gas: TOTALS_GAS }
+        let data = IPlimsoll::marketParamsCall { id: id.0 }.abi_encode();
+        Call::view(core, data, TOTALS_GAS)
     };
     let results = reader.run_each(header, ids.iter().map(call).collect::<Vec<_>>()).await?;
     let oracle = |result: &CallResult| {
@@ -111,9 +111,9 @@ pub async fn read_markets<R: ChainReader>(
 /// Returns the calls by which the prices and totals of markets are read.
 pub fn price_calls(core: Address, markets: &[PricedMarket]) -> Vec<Call> {
     let calls = |market: &PricedMarket| {
-        let price = IOracle::liquidationPriceCall {}.abi_encode().into();
-        let totals = IPlimsoll::marketCall { id: market.id.0 }.abi_encode().into();
-        [Call { to: market.oracle, data: price, gas: ORACLE_GAS }, Call { to: core, data: totals, gas: TOTALS_GAS }]
+        let price = IOracle::liquidationPriceCall {}.abi_encode();
+        let totals = IPlimsoll::marketCall { id: market.id.0 }.abi_encode();
+        [Call::view(market.oracle, price, ORACLE_GAS), Call::view(core, totals, TOTALS_GAS)]
     };
     markets.iter().flat_map(calls).collect()
 }

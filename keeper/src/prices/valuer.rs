@@ -254,7 +254,7 @@ impl Valuer {
 }
 
 fn as_call((to, data): &Read) -> Call {
-    Call { to: *to, data: data.clone(), gas: GAS }
+    Call::view(*to, data.clone(), GAS)
 }
 
 fn remember_decimals(known: &mut AddressMap<u8>, results: &ReadResults) {

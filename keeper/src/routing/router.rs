@@ -323,7 +323,7 @@ impl Place {
     }
 
     fn calls(&self) -> Vec<Call> {
-        let call = |to: Address, data: Vec<u8>| Call { to, data: data.into(), gas: VIEW_GAS };
+        let call = |to: Address, data: Vec<u8>| Call::view(to, data, VIEW_GAS);
         let of_pool = |data: Vec<u8>| call(self.address, data);
         let balance = |token| call(token, IBalance::balanceOfCall { account: self.address }.abi_encode());
         match self.kind {

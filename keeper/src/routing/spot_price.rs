@@ -59,7 +59,7 @@ impl SpotRoute {
     /// Returns the calls that read the pools.
     pub fn calls(&self) -> impl Iterator<Item = Call> {
         let data = Bytes::from(IConcentrated::slot0Call {}.abi_encode());
-        self.0.iter().map(move |pool| Call { to: pool.address, data: data.clone(), gas: READ_GAS })
+        self.0.iter().map(move |pool| Call::view(pool.address, data.clone(), READ_GAS))
     }
 
     /// Returns the price by the results of these calls; `None` where a pool has none.

@@ -58,7 +58,7 @@ impl Tokens {
         unknown.sort_unstable();
         unknown.dedup();
         let calls = unknown.iter().flat_map(|token| {
-            let call = |data: Vec<u8>| Call { to: *token, data: data.into(), gas: VIEW_GAS };
+            let call = |data: Vec<u8>| Call::view(*token, data, VIEW_GAS);
             [call(ITokenMetadata::decimalsCall {}.abi_encode()), call(ITokenMetadata::symbolCall {}.abi_encode())]
         });
         let answers = reader.run_each(block, calls.collect::<Vec<_>>()).await?;

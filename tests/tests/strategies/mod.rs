@@ -225,7 +225,7 @@ async fn a_loan_lost_to_a_rival_is_recognised_by_simulation() -> eyre::Result<()
     let liquidate = core.liquidate(fixture.params.clone(), borrowers, U256::MAX, U256::ZERO, rival, Default::default());
     mined(liquidate.from(rival)).await?;
     let intent = &round.intents[0];
-    let call = Call { to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
+    let call = Call::trial(intent.to, intent.data.clone(), intent.gas_limit);
     let answers = fixture.node.run_each(&fixture.head().await?, [call]).await?;
     let refusal = answers[0].result.as_ref().unwrap_err();
     assert_eq!(

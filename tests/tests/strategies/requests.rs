@@ -10,7 +10,7 @@ use eyre::ensure;
 use plimsoll_chain::endpoint::Endpoint;
 use plimsoll_keeper::{
     chain::Header,
-    prices::{Call, CallError, ChainReader, EndpointReader, UNSIGNED_ACCOUNT},
+    prices::{Call, CallError, ChainReader, EndpointReader, SimulatedCall, UNSIGNED_ACCOUNT},
 };
 use plimsoll_testkit::{
     devnet::Devnet,
@@ -39,8 +39,8 @@ async fn node() -> eyre::Result<(Devnet, Proxy, EndpointReader)> {
     Ok((devnet, proxy, reader))
 }
 
-const fn call(to: Address, gas: u64) -> Call {
-    Call { to, data: Bytes::new(), gas }
+fn call(to: Address, gas: u64) -> Call {
+    Call::trial(to, [], gas)
 }
 
 #[tokio::test]
@@ -76,10 +76,34 @@ async fn calls_that_do_not_fit_a_request_are_asked_again() -> eyre::Result<()> {
 #[tokio::test]
 async fn however_many_calls_are_asked_at_once_each_is_run() -> eyre::Result<()> {
     let (devnet, _proxy, reader) = node().await?;
-    let caller = Call { data: vec![1; 36].into(), ..call(CALLER.0, 100_000) };
-    let results = reader.run_each(&head_of(devnet.provider()).await?, vec![caller; 2_000]).await?;
-    let run = results.iter().filter(|call| call.result.is_ok()).count();
-    ensure!(run == 2_000, "{run} of {} were run", results.len());
+    for caller in [Call::trial(CALLER.0, [1; 36], 100_000), Call::view(CALLER.0, [1; 36], 100_000)] {
+        let results = reader.run_each(&head_of(devnet.provider()).await?, vec![caller; 2_000]).await?;
+        let run = results.iter().filter(|call| call.result.is_ok()).count();
+        ensure!(run == 2_000, "{run} of {} were run", results.len());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn views_cannot_harm_each_other() -> eyre::Result<()> {
+    let (devnet, proxy, reader) = node().await?;
+    let view = |to, gas| Call::view(to, [], gas);
+    let caller = view(CALLER.0, 100_000);
+    // One would change what the others read, some burn more gas than a request has, and one asks for more than there is.
+    let burner = view(BURNER.0, 20_000_000);
+    let mut views =
+        vec![caller.clone(), view(COUNTER.0, 100_000), burner.clone(), caller.clone(), burner.clone(), burner];
+    views.extend([view(CALLER.0, 100_000_000), caller.clone()]);
+    let results = reader.run_each(&head_of(devnet.provider()).await?, views.clone()).await?;
+    for (call, SimulatedCall { result, .. }) in views.iter().zip(results) {
+        let expected = match call {
+            call if *call == caller => Ok(Bytes::from(UNSIGNED_ACCOUNT.into_word().0)),
+            Call { gas: 100_000_000, .. } => Err(CallError::NotRun),
+            _ => Err(CallError::Reverted(Bytes::new())),
+        };
+        ensure!(result == expected, "{call:?}: {result:?}");
+    }
+    ensure!(proxy.counts().of("eth_call") == 3, "{:?}", proxy.counts());
     Ok(())
 }
 

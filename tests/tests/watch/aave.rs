@@ -439,7 +439,7 @@ async fn assert_liquidation(
     let liquidator = fixture.devnet.deployer();
     let reader = EndpointReader::new(endpoint.into(), client, liquidator);
     let (collateral, debt) = (shown.collateral.token, shown.debt.token);
-    let call = |to: Address, data: Vec<u8>| Call { to, data: data.into(), gas: 3_000_000 };
+    let call = |to: Address, data: Vec<u8>| Call::trial(to, data, 3_000_000);
     let balances =
         || [collateral, debt].map(|token| call(token, IAaveToken::balanceOfCall { user: liquidator }.abi_encode()));
     let liquidate = IAavePool::liquidationCallCall {

@@ -175,7 +175,7 @@ const fn usual(market: &VenusMarket) -> u64 {
 }
 
 fn call(to: Address, call: &impl SolCall) -> Call {
-    Call { to, data: call.abi_encode().into(), gas: GAS }
+    Call::trial(to, call.abi_encode(), GAS)
 }
 
 fn number(result: &CallResult) -> U256 {

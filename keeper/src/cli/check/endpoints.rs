@@ -148,7 +148,7 @@ async fn capabilities(report: &mut CheckReport, config: &Config, node: &Node, na
 /// Checks that a node that is read can try calls, and with how much gas.
 async fn simulation(report: &mut CheckReport, node: &Node, name: &str, found: &mut Vec<String>) {
     let reader = EndpointReader::new(Arc::clone(&node.endpoint), node.client.clone(), UNSIGNED_ACCOUNT);
-    let call = |gas| Call { to: Address::ZERO, data: Bytes::new(), gas };
+    let call = |gas| Call::trial(Address::ZERO, Bytes::new(), gas);
     let outcome =
         match timeout(TIMEOUT, reader.run_each(&node.head, [call(SMALL_TRIAL_GAS), call(LARGE_TRIAL_GAS)])).await {
             Ok(outcome) => outcome.map_err(|error| error.to_string()),

@@ -134,7 +134,7 @@ impl Governance {
     fn execute_operation(&self, operation: &Operation, gas: u64) -> Call {
         let call = &operation.call;
         let data = IAccessManager::executeCall { target: call.target, data: call.data.clone() };
-        Call { to: self.settings.manager, data: data.abi_encode().into(), gas }
+        Call::trial(self.settings.manager, data.abi_encode(), gas)
     }
 
     /// Returns the most that a transaction of so much gas may cost, in wei.
@@ -174,5 +174,5 @@ fn execute_proposal(proposal: &Proposal, gas: u64) -> Call {
         calldatas: proposal.calls.iter().map(|call| call.data.clone()).collect(),
         descriptionHash: proposal.description_hash,
     };
-    Call { to: proposal.governor, data: data.abi_encode().into(), gas }
+    Call::trial(proposal.governor, data.abi_encode(), gas)
 }

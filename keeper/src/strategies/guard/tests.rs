@@ -197,7 +197,7 @@ impl Fixture {
     }
 
     fn succeeds(&self, intent: &Intent) -> bool {
-        self.execute(&Call { to: intent.to, data: intent.data.clone(), gas: intent.gas_limit }, 0).is_ok()
+        self.execute(&Call::trial(intent.to, intent.data.clone(), intent.gas_limit), 0).is_ok()
     }
 }
 

@@ -214,7 +214,7 @@ impl GuardSettings {
             let before = intrinsic_gas(&call.abi_encode()).saturating_add(OVERHEAD_BYTES_GAS);
             call.wanted.gasOverhead = U256::from(before.saturating_add(UNMEASURED_GAS));
         }
-        Call { to: self.executor, data: call.abi_encode().into(), gas: trial.gas_limit }
+        Call::trial(self.executor, call.abi_encode(), trial.gas_limit)
     }
 
     const fn deadline(&self, context: BlockContext<'_>) -> u64 {

@@ -345,7 +345,7 @@ impl Harvest {
 
     /// Returns a call of the `Rewards` contract from the keeper.
     fn call(&self, data: Vec<u8>, gas_limit: u64) -> Call {
-        Call { to: self.settings.rewards, data: data.into(), gas: gas_limit }
+        Call::trial(self.settings.rewards, data, gas_limit)
     }
 
     /// Simulates all calls and sends those that succeed and are profitable. A call that reverts because a token does not

@@ -291,7 +291,7 @@ impl Jobs {
             candidates.push(Candidate {
                 targets: vec![JobTarget::Job(due.id)],
                 purpose: Purpose::AdvanceJob { id: due.id, step: due.step, tip: U256::from(due.tip) },
-                call: Call { to: self.settings.jobs, data: data.into(), gas: context.room },
+                call: Call::trial(self.settings.jobs, data, context.room),
                 gain_wei,
                 is_own: due.is_own,
             });
@@ -320,11 +320,7 @@ impl Jobs {
         let nodes: Vec<_> = harvested.iter().copied().filter(is_due).take(MAX_NODES).collect();
         (!nodes.is_empty()).then(|| Candidate {
             targets: nodes.iter().map(|id| JobTarget::Node(*id)).collect(),
-            call: Call {
-                to: *registry,
-                data: harvestCall { ids: nodes.clone() }.abi_encode().into(),
-                gas: context.room,
-            },
+            call: Call::trial(*registry, harvestCall { ids: nodes.clone() }.abi_encode(), context.room),
             purpose: Purpose::HarvestNodes { nodes },
             gain_wei: U256::ZERO,
             is_own: true,

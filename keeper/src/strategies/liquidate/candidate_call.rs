@@ -170,6 +170,6 @@ impl CandidateCall<'_> {
                 (settings.core, call.abi_encode())
             }
         };
-        Call { to, data: data.into(), gas: self.gas_limit }
+        Call::trial(to, data, self.gas_limit)
     }
 }

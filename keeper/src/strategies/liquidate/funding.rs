@@ -167,7 +167,7 @@ impl Inventory {
     /// Returns the calls that read the keeper's balance of a token and its allowance to the core.
     pub(super) fn calls(settings: &LiquidateSettings, token: Address) -> [Call; 2] {
         let (account, spender) = (settings.keeper, settings.core);
-        let call = |data: Vec<u8>| Call { to: token, data: data.into(), gas: READ_GAS };
+        let call = |data: Vec<u8>| Call::view(token, data, READ_GAS);
         let balance = IToken::balanceOfCall { account }.abi_encode();
         [call(balance), call(IToken::allowanceCall { owner: account, spender }.abi_encode())]
     }

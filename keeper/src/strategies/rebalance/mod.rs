@@ -208,7 +208,7 @@ impl Rebalance {
         let gas = MOVE_GAS.saturating_add(FURTHER_MARKET_GAS.saturating_mul(markets.saturating_sub(2)));
         RebalanceCall {
             vault: snapshot.address,
-            call: Call { to: snapshot.address, data: data.abi_encode().into(), gas: context.room },
+            call: Call::trial(snapshot.address, data.abi_encode(), context.room),
             gas,
             gain_wei: rate.value_down(U256::from(planned.gain)),
             flees: snapshot.must_leave(),

@@ -90,7 +90,7 @@ fn what_earlier_processes_spent_counts_against_the_budget_until_the_day_is_over(
     };
     let move_of = |vault, flees| RebalanceCall {
         vault,
-        call: Call { to: vault, data: Default::default(), gas: 0 },
+        call: Call::trial(vault, [], 0),
         gas: 300,
         gain_wei: U256::from(10_000),
         flees,

@@ -318,7 +318,7 @@ impl SeizeSettings {
             let overhead = before.saturating_add(OVERHEAD_BYTES_GAS).saturating_add(after);
             call.job.gasOverhead = U256::from(overhead);
         }
-        Call { to: self.executor, data: call.abi_encode().into(), gas: gas.saturating_sub(before) }
+        Call::trial(self.executor, call.abi_encode(), gas.saturating_sub(before))
     }
 
     const fn deadline(&self, context: BlockContext<'_>) -> u64 {

@@ -170,9 +170,9 @@ impl Vouchers {
     ) {
         let balance = balanceOfCall { account: self.settings.keeper }.abi_encode();
         let sequence = |batch: &PublishedBatch| {
-            let look = Call { to: batch.token, data: balance.clone().into(), gas: BALANCE_GAS };
+            let look = Call::view(batch.token, balance.clone(), BALANCE_GAS);
             let gas = context.room.saturating_sub(intrinsic_gas(&batch.data));
-            vec![look.clone(), Call { to: batch.jar, data: batch.data.clone(), gas }, look]
+            vec![look.clone(), Call::trial(batch.jar, batch.data.clone(), gas), look]
         };
         let sequences: Vec<_> = batches.iter().map(|(batch, _)| sequence(batch)).collect();
         if sequences.is_empty() {

@@ -176,7 +176,7 @@ async fn try_calls(fixture: &Fixture, calls: Vec<Call>) -> eyre::Result<Vec<Call
 }
 
 fn call(to: Address, call: &impl SolCall) -> Call {
-    Call { to, data: call.abi_encode().into(), gas: GAS }
+    Call::trial(to, call.abi_encode(), GAS)
 }
 
 fn number(result: &CallResult) -> U256 {

@@ -193,14 +193,14 @@ impl Fixture {
 
     /// Returns whether the contracts would execute an intent.
     pub(super) fn succeeds(&self, intent: &Intent) -> bool {
-        let call = Call { to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
+        let call = Call::trial(intent.to, intent.data.clone(), intent.gas_limit);
         State::of(self).execute(self, &call, self.costs.gas_price).is_ok()
     }
 
     /// Executes an intent and applies it to the pool and the book. Fails as the contract would.
     pub(super) fn mine(&mut self, intent: &Intent) -> Result<ILiquidator::Outcome, CallError> {
         let mut state = State::of(self);
-        let call = Call { to: intent.to, data: intent.data.clone(), gas: intent.gas_limit };
+        let call = Call::trial(intent.to, intent.data.clone(), intent.gas_limit);
         let data = state.execute(self, &call, self.costs.gas_price)?;
         self.pool = state.pool;
         self.number += 1;
