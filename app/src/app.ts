@@ -16,7 +16,7 @@ const LOCAL_POLL_MS = 700;
 const POLL_MS = 4_000;
 
 /** Whether the node's figures can be trusted. */
-export type NodeState = "loading" | "ok" | "gone" | "other-chain";
+export type NodeState = "loading" | "ok" | "gone" | "unreadable" | "other-chain";
 
 export interface State {
   config: Config;
@@ -106,10 +106,12 @@ export class App {
       // The account may have changed while this was read.
       if (this.state.account === account) this.set({ snapshot, node: "ok" });
     } catch (error) {
-      if (!(error instanceof NodeUnreachable || error instanceof RpcError)) throw error;
+      const isGone = error instanceof NodeUnreachable || error instanceof RpcError;
+      if (!isGone) console.error(error);
+      const node = isGone ? "gone" : "unreadable";
       // What responds afterwards may be another chain: a local one that was started again.
       this.#isGenesisChecked = false;
-      if (this.state.node !== "gone") this.set({ node: "gone" });
+      if (this.state.node !== node) this.set({ node });
     }
   }
 

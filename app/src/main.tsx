@@ -3,6 +3,7 @@ import { render, type ComponentChild } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { App, useAppState } from "./app";
 import { ActivityPage } from "./ui/activity";
+import { Boundary } from "./ui/boundary";
 import { EarnPage } from "./ui/earn";
 import { Later } from "./ui/later";
 import { LocalPanel } from "./ui/local";
@@ -45,7 +46,9 @@ function Page({ app }: { app: App }) {
           </h1>
           <p>{config.deployment.network}</p>
         </div>
-        <WalletMenu app={app} />
+        <Boundary app={app}>
+          <WalletMenu app={app} />
+        </Boundary>
       </header>
       <nav aria-label="Pages">
         {PAGES.map(([route, label]) => (
@@ -58,23 +61,31 @@ function Page({ app }: { app: App }) {
           </a>
         ))}
       </nav>
-      <ProgressPanel app={app} />
+      <Boundary app={app}>
+        <ProgressPanel app={app} />
+      </Boundary>
       <NodeWarning app={app} />
-      <main id="content" class={node === "gone" ? "away" : ""}>
-        {kind === "market" && name ? (
-          <MarketPage key={name} app={app} name={name} />
-        ) : kind === "earn" ? (
-          <EarnPage app={app} />
-        ) : kind === "governance" ? (
-          <Later app={app} load={loadGovernance} />
-        ) : kind === "nodes" ? (
-          <Later app={app} load={loadNodes} />
-        ) : kind === "activity" ? (
-          <ActivityPage app={app} />
-        ) : (
-          <MarketsPage app={app} />
+      <main id="content" class={node === "gone" || node === "unreadable" ? "away" : ""}>
+        <Boundary key={`${kind}/${name}`} app={app}>
+          {kind === "market" && name ? (
+            <MarketPage key={name} app={app} name={name} />
+          ) : kind === "earn" ? (
+            <EarnPage app={app} />
+          ) : kind === "governance" ? (
+            <Later app={app} load={loadGovernance} />
+          ) : kind === "nodes" ? (
+            <Later app={app} load={loadNodes} />
+          ) : kind === "activity" ? (
+            <ActivityPage app={app} />
+          ) : (
+            <MarketsPage app={app} />
+          )}
+        </Boundary>
+        {config.local && (
+          <Boundary app={app}>
+            <LocalPanel app={app} market={kind === "market" ? name : undefined} />
+          </Boundary>
         )}
-        {config.local && <LocalPanel app={app} market={kind === "market" ? name : undefined} />}
       </main>
       <footer>
         <p>{snapshot ? `Block ${snapshot.block}` : "No block yet"}</p>
@@ -86,11 +97,13 @@ function Page({ app }: { app: App }) {
 
 function NodeWarning({ app }: { app: App }) {
   const { node, snapshot } = useAppState(app);
-  if (node === "gone") {
+  if (node === "gone" || node === "unreadable") {
+    const what = node === "gone" ? "The node does not respond." : "The node's answers cannot be read.";
     const which = snapshot ? ` These figures are of block ${snapshot.block}.` : "";
     return (
       <p class="warning" role="alert">
-        The node does not respond.{which} Trying again.
+        {what}
+        {which} Trying again.
       </p>
     );
   }

@@ -182,6 +182,8 @@ impl SignerSource {
 
 impl From<PrivateKeySigner> for TransactionSigner {
     fn from(key: PrivateKeySigner) -> Self {
+        // The first signature of a process makes the tables that all others are made with. No transaction is to wait for that.
+        let _ = key.sign_hash_sync(&B256::ZERO);
         Self::Local(key)
     }
 }

@@ -79,7 +79,7 @@ const isInProgress = ({ progress }: State): boolean =>
 
 /** Returns why nothing can be sent at the moment, whatever it is; `undefined` if it can. */
 export function obstacleText(app: App): string | undefined {
-  if (app.state.node !== "ok") return "Nothing can be sent until the node responds.";
+  if (app.state.node !== "ok") return "Nothing can be sent until the node's figures can be read.";
   if (!app.isOnChain) return "Your wallet is on another chain: switch it first, by the button above.";
   if (isInProgress(app.state)) return "A transaction is in progress.";
   return undefined;

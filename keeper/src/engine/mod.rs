@@ -17,9 +17,9 @@
 //!    them, `warm_up::WarmUp` wakes the journal's disk meanwhile.
 //! 2. [`Follower::process`] applies the block to the [`Book`](crate::book::Book), or reverts or resets it, and records
 //!    the changed rows in the checkpoint.
-//! 3. `Engine::on_block` waits for the answers (`pricing::Pricing::price_block`), tells the sender of the block and of what is
-//!    obsolete as of it (`submissions::Submissions::on_block`; where nothing is in flight before that wait, by
-//!    `submissions::Submissions::on_head`), and ends the back-off of loans whose race was lost
+//! 3. `Engine::on_block` waits for the answers (`pricing::Pricing::price_block`). The sender is told of the block before that
+//!    wait where nothing is in flight (`submissions::Submissions::on_head`), else after it, with what is obsolete as of the
+//!    block (`submissions::Submissions::on_block`). Then the back-off ends of loans whose race was lost
 //!    (`submissions::Submissions::clear_backoff_after_lost_race`).
 //! 4. `Engine::decide` decides about liquidations (`strategies::Strategies::liquidations`). Like every decision it skips what
 //!    `exclusion::Exclusion::skip_reason` names: subjects of intents in flight, and those in back-off.
@@ -270,8 +270,8 @@ impl Engine {
             return;
         };
         let applied_at = Instant::now();
-        // Its signers are awake then, and done with the block, when something is decided.
-        let is_sender_told = self.submissions.on_head(&header);
+        // So the signers are done with the block when something is decided on it. One that may be refuted is not announced yet.
+        let is_sender_told = !block.unconfirmed && self.submissions.on_head(&header);
         let timer = record::stage(Stage::Prices);
         let (block, head_at) = self.pricing.price_block(&self.config, self.follower.book(), header).await;
         drop(timer);

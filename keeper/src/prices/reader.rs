@@ -1,7 +1,8 @@
 //! Running calls in the state of a given block, all in one `eth_call`.
 //!
 //! The keeper's own account gets the code of `Simulator.sol` for the time of the request, by a state override: so the
-//! calls come from the keeper, each is undone, its gas is measured, and one answer is one message on every transport.
+//! calls come from the keeper, what they change is undone, their gas is measured, and one answer is one message on every
+//! transport.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -79,8 +80,8 @@ pub enum CallError {
 pub struct SimulatedCall {
     /// Return data, or why there is none.
     pub result: CallResult,
-    /// Gas of the call's execution, without what a transaction costs before it, and before refunds. Of a view less than a
-    /// transaction would pay: others of the same request may have read the same before it.
+    /// Gas of the call's execution, without what a transaction costs before it, and before refunds. Of a view perhaps
+    /// less than a transaction would pay: others of the same request may have read the same before it.
     pub gas_used: u64,
 }
 

@@ -60,6 +60,7 @@ mod upstream;
 mod ws;
 
 use std::{
+    io,
     net::{SocketAddr, UdpSocket},
     ops::Range,
     process,
@@ -67,7 +68,8 @@ use std::{
         Arc,
         atomic::{AtomicU16, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use eyre::{WrapErr, bail, eyre};
@@ -87,6 +89,12 @@ pub use self::{
 
 /// How long [`Proxy::wait_for`] waits before it fails.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a port that the proxy has just closed may still be open: a process that is being started has every open file of
+/// its parent for a moment, however those are marked.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two attempts to listen at such a port.
+const CLOSING_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The most connections that wait to be accepted.
 const BACKLOG: u32 = 128;
@@ -188,12 +196,24 @@ impl Proxy {
     /// When another program listens at the address.
     pub fn bring_up(&mut self) -> eyre::Result<()> {
         if self.acceptor.is_empty() {
-            let socket = TcpSocket::new_v4()?;
-            socket.set_reuseaddr(true)?;
-            socket.bind(self.address).wrap_err_with(|| format!("{} is taken", self.address))?;
-            self.acceptor.spawn(accept(socket.listen(BACKLOG)?, Arc::clone(&self.shared)));
+            let listener = self.listen().wrap_err_with(|| format!("{} cannot be listened at", self.address))?;
+            self.acceptor.spawn(accept(listener, Arc::clone(&self.shared)));
         }
         Ok(())
+    }
+
+    fn listen(&self) -> io::Result<TcpListener> {
+        let begun = Instant::now();
+        loop {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            match socket.bind(self.address).and_then(|()| socket.listen(BACKLOG)) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < CLOSING_TIMEOUT => {
+                    thread::sleep(CLOSING_INTERVAL);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Closes every connection, WebSockets without a closing handshake, and accepts new ones at once.

@@ -1,6 +1,9 @@
 //! What goes wrong between a person, a wallet, a node and an oracle: it is said in words, and nothing is lost.
 
-use alloy::{primitives::U256, providers::ext::AnvilApi};
+use alloy::{
+    primitives::U256,
+    providers::{Provider, ext::AnvilApi},
+};
 use plimsoll_testkit::market::units;
 use serde_json::json;
 
@@ -99,6 +102,50 @@ async fn a_node_that_is_gone_is_said_and_its_return_is_noticed() -> eyre::Result
     page.can_submit(false).await?;
     page.offline(false).await?;
     page.hides("The node does not respond.").await?;
+    page.submit().await?;
+    page.shows("Done: Supply 100 USDC").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_cannot_be_drawn_is_said_and_is_drawn_with_the_next_block() -> eyre::Result<()> {
+    let Some(mut page) = Page::connected().await? else { return Ok(()) };
+    page.execute("Supply", "100").await?;
+    // From now on no amount with a fraction can be written, of which the wallet's part has one, too. Words of calldata are longer.
+    let break_it = "window.padEnd = String.prototype.padEnd; \
+                    String.prototype.padEnd = function (length, ...filler) { \
+                        if (length < 30) throw new Error('no figure'); \
+                        return window.padEnd.call(this, length, ...filler); \
+                    }";
+    page.browser.evaluate(break_it).await?;
+    page.suite.provider().evm_mine(None).await?;
+    page.shows("This part of the page could not be drawn (Error: no figure).").await?;
+    let block = page.suite.provider().get_block_number().await?;
+    page.shows(&format!("Block {block}")).await?;
+    page.browser.evaluate("String.prototype.padEnd = window.padEnd").await?;
+    page.suite.provider().evm_mine(None).await?;
+    page.hides("could not be drawn").await?;
+    page.execute("Supply", "100").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_cannot_be_read_are_said_and_the_next_ones_are_read() -> eyre::Result<()> {
+    let Some(mut page) = Page::connected().await? else { return Ok(()) };
+    page.fill("Supply", "100").await?;
+    page.can_submit(true).await?;
+    // From now on every long answer ends in its middle.
+    let cut = "window.whole = window.fetch; window.fetch = async (...request) => { \
+                   const answers = await (await window.whole(...request)).json(); \
+                   for (const answer of [answers].flat()) { \
+                       if (answer.result?.length > 200) answer.result = answer.result.slice(0, 100); \
+                   } \
+                   return new Response(JSON.stringify(answers)); \
+               }";
+    page.browser.evaluate(cut).await?;
+    page.suite.provider().evm_mine(None).await?;
+    page.shows("The node's answers cannot be read. These figures are of block").await?;
+    page.can_submit(false).await?;
+    page.browser.evaluate("window.fetch = window.whole").await?;
+    page.hides("cannot be read").await?;
     page.submit().await?;
     page.shows("Done: Supply 100 USDC").await
 }

@@ -1,9 +1,18 @@
 //! Faults of connections, and counts.
 
-use std::time::Duration;
+use std::{
+    io,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use alloy::providers::ext::AnvilApi;
-use eyre::{ContextCompat, ensure};
+use eyre::{ContextCompat, ensure, eyre};
 use futures_util::StreamExt;
 use plimsoll_testkit::proxy::{Fault, Phase, Rule};
 use serde_json::{Value, json};
@@ -111,6 +120,30 @@ async fn a_node_that_is_down_refuses_connections_and_returns_at_the_same_address
     let error = reqwest::Client::new().post(fixture.proxy.http_url()).send().await.unwrap_err();
     assert!(error.is_connect(), "{error}");
     fixture.proxy.bring_up()?;
+    assert_eq!(fixture.ask("eth_blockNumber", json!([])).await?, "0x0");
+    Ok(())
+}
+
+/// A process that is being started has the files of its parent for a moment, and so a port that was just closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_returns_also_while_processes_are_started() -> eyre::Result<()> {
+    const CUTS: usize = 2_000;
+    let mut fixture = Fixture::new(&[]).await?;
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&has_ended);
+    let starts = thread::spawn(move || {
+        while !ended.load(Ordering::Relaxed) {
+            Command::new("true").status()?;
+        }
+        Ok::<_, io::Error>(())
+    });
+    let mut outcome = Ok(());
+    for _ in 0..CUTS {
+        outcome = outcome.and(fixture.proxy.cut_connections().await);
+    }
+    has_ended.store(true, Ordering::Relaxed);
+    starts.join().map_err(|_| eyre!("the thread that starts processes panicked"))??;
+    outcome?;
     assert_eq!(fixture.ask("eth_blockNumber", json!([])).await?, "0x0");
     Ok(())
 }

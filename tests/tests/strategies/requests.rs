@@ -89,7 +89,7 @@ async fn views_cannot_harm_each_other() -> eyre::Result<()> {
     let (devnet, proxy, reader) = node().await?;
     let view = |to, gas| Call::view(to, [], gas);
     let caller = view(CALLER.0, 100_000);
-    // One would change what the others read, some burn more gas than a request has, and one asks for more than there is.
+    // One tries to write, some burn more gas than a request has, and one asks for more than there is.
     let burner = view(BURNER.0, 20_000_000);
     let mut views =
         vec![caller.clone(), view(COUNTER.0, 100_000), burner.clone(), caller.clone(), burner.clone(), burner];
