@@ -303,7 +303,7 @@ mod tests {
             vec![trial.clone()],
             vec![trial.clone()],
             vec![view.clone()],
-            vec![view.clone(), trial.clone(), view.clone()],
+            vec![view.clone(), trial, view.clone()],
             vec![view],
         ];
         let sequences: Vec<_> = sequences.iter().map(Vec::as_slice).collect();
