@@ -107,11 +107,12 @@ export class App {
       if (this.state.account === account) this.set({ snapshot, node: "ok" });
     } catch (error) {
       const isGone = error instanceof NodeUnreachable || error instanceof RpcError;
-      if (!isGone) console.error(error);
       const node = isGone ? "gone" : "unreadable";
       // What responds afterwards may be another chain: a local one that was started again.
       this.#isGenesisChecked = false;
-      if (this.state.node !== node) this.set({ node });
+      if (this.state.node === node) return;
+      if (!isGone) console.error(error);
+      this.set({ node });
     }
   }
 

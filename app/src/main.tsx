@@ -1,7 +1,7 @@
 /** Starts the page and shows the part that the address names. */
 import { render, type ComponentChild } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { App, useAppState } from "./app";
+import { App, type NodeState, useAppState } from "./app";
 import { ActivityPage } from "./ui/activity";
 import { Boundary } from "./ui/boundary";
 import { EarnPage } from "./ui/earn";
@@ -19,6 +19,12 @@ const PAGES = [
   ["nodes", "Nodes"],
   ["activity", "Activity"],
 ];
+
+/** What keeps the page from newer figures until the node is asked the next time. */
+const PROBLEMS: Partial<Record<NodeState, string>> = {
+  gone: "The node does not respond.",
+  unreadable: "The node's answers cannot be read.",
+};
 
 const loadNodes = () => import("./ui/nodes").then(({ NodesPage }) => NodesPage);
 const loadGovernance = () => import("./ui/governance").then(({ GovernancePage }) => GovernancePage);
@@ -65,7 +71,7 @@ function Page({ app }: { app: App }) {
         <ProgressPanel app={app} />
       </Boundary>
       <NodeWarning app={app} />
-      <main id="content" class={node === "gone" || node === "unreadable" ? "away" : ""}>
+      <main id="content" class={PROBLEMS[node] ? "away" : ""}>
         <Boundary key={`${kind}/${name}`} app={app}>
           {kind === "market" && name ? (
             <MarketPage key={name} app={app} name={name} />
@@ -97,12 +103,12 @@ function Page({ app }: { app: App }) {
 
 function NodeWarning({ app }: { app: App }) {
   const { node, snapshot } = useAppState(app);
-  if (node === "gone" || node === "unreadable") {
-    const what = node === "gone" ? "The node does not respond." : "The node's answers cannot be read.";
+  const problem = PROBLEMS[node];
+  if (problem) {
     const which = snapshot ? ` These figures are of block ${snapshot.block}.` : "";
     return (
       <p class="warning" role="alert">
-        {what}
+        {problem}
         {which} Trying again.
       </p>
     );

@@ -490,10 +490,7 @@ pub(super) async fn read_newest(endpoints: &[Arc<Endpoint>], calls: &[Call]) -> 
     Err(failure)
 }
 
-/// Makes calls from an account in the newest block of a node.
-///
-/// # Errors
-/// When the node does not answer.
+/// Makes calls from an account in the newest block of a node. Fails when the node does not answer.
 pub(super) async fn read_newest_by(
     account: Address,
     endpoint: &Arc<Endpoint>,

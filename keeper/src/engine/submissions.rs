@@ -104,7 +104,7 @@ impl Submissions {
     /// Tells the sender of a new block before its prices are known, if nothing is in flight that could be obsolete by them.
     /// Returns whether it did; otherwise [`Self::on_block`] is to be called.
     pub(super) fn on_head(&self, header: &Header) -> bool {
-        let is_idle = self.sender.open_intents().is_empty();
+        let is_idle = !self.sender.has_open_intents();
         if is_idle {
             self.tell(header, &[]);
         }

@@ -15,8 +15,8 @@ use tokio::{task, time::Instant};
 
 /// Name of the file, for the moment in which it has one.
 const FILE: &str = "warm-up";
-/// A write that ends longer after the answers might delay the transaction that it is to speed up: deciding and signing take
-/// about as long.
+/// How long after the answers a write may end. The transaction that it is to speed up is decided and signed in about this
+/// time, and might wait for one that ends later.
 const LATEST_END: Duration = Duration::from_micros(250);
 /// Most blocks without a write after one that ended later, or failed; one after the first, and twice as many each time.
 const MAX_PAUSE: u32 = 256;

@@ -89,6 +89,11 @@ impl Admission {
         open.flat_map(subjects).collect()
     }
 
+    /// Whether there are intents in flight that no block has ended yet.
+    pub(super) fn has_open_intents(&self) -> bool {
+        self.lock_in_flight().values().any(|in_flight| in_flight.ended_in.is_none())
+    }
+
     /// Returns the intents in flight that no block has ended yet, each with its id.
     pub(super) fn open_intents(&self) -> Vec<(u64, Intent)> {
         let in_flight = self.lock_in_flight();

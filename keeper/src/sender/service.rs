@@ -406,6 +406,12 @@ impl SenderHandle {
         self.0.admission.in_flight()
     }
 
+    /// Whether there are intents in flight that no block has ended yet.
+    #[must_use]
+    pub fn has_open_intents(&self) -> bool {
+        self.0.admission.has_open_intents()
+    }
+
     /// Returns the intents in flight that no block has ended yet, each with its id.
     #[must_use]
     pub fn open_intents(&self) -> Vec<(u64, Intent)> {
