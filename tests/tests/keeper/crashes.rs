@@ -36,8 +36,8 @@ const BLOCKS_TO_CHECKPOINT: u64 = 70;
 /// Falls of prices by which accounts come near the line one by one, in basis points of the first ones: less than keeps any out of
 /// the keeper's reach before it is liquidatable.
 const STEP_BPS: u64 = 40;
-/// Blocks in which an account became liquidatable after which it is seen how many requests were made.
-const SAMPLES: usize = 4;
+/// Blocks without one before each of them.
+const BLOCKS_TO_PLAN: u64 = 2;
 /// Most of these falls.
 const MAX_STEPS: u64 = 60;
 /// Base fee, in wei, at which a liquidation costs a small part of its bonus.
@@ -187,7 +187,7 @@ async fn an_account_of_venus_near_the_line_is_liquidated_by_what_one_request_of_
     Box::pin(one_request(Lender::Venus, 6)).await
 }
 
-/// Prices fall a little in each block. In one in which that makes an account liquidatable the node is asked, until the broadcast,
+/// Prices fall a little at a time. In a block in which that makes an account liquidatable the node is asked, until the broadcast,
 /// for what the book reads and for what the protocol reads, at the same time, and for nothing after that.
 async fn one_request(lender: Lender, seed: u64) -> eyre::Result<()> {
     const REQUESTS: u64 = 2;
@@ -197,9 +197,13 @@ async fn one_request(lender: Lender, seed: u64) -> eyre::Result<()> {
     let setup = KeeperSetup { endpoints: vec![format!("url = \"{}\"", proxy.ws_url())], ..crash.setup() };
     let keeper = Keeper::start_with(&crash.protocols.suite, program(), &setup).await?;
     keeper.wait_until_ready().await?;
+    // Interest and splits of a sale change a call now and then, which then was not tried ahead: another account's shows it.
     let mut requests = Vec::new();
     for step in 1..=MAX_STEPS {
-        crash.protocols.mine(&keeper).await?;
+        // What the next block's request tries is planned after the decisions of a block.
+        for _ in 0..BLOCKS_TO_PLAN {
+            crash.protocols.mine(&keeper).await?;
+        }
         let sent = proxy.counts().of("eth_sendRawTransaction");
         crash.protocols.fall(step * STEP_BPS).await?;
         let head = provider.get_block(BlockId::latest()).await?.wrap_err("no block")?.header.hash;
@@ -207,13 +211,13 @@ async fn one_request(lender: Lender, seed: u64) -> eyre::Result<()> {
             continue;
         }
         requests.push(proxy.counts().calls_before_sending(head));
-        crash.protocols.mine_until_quiet(&keeper, MAX_BLOCKS).await?;
-        if requests.len() == SAMPLES {
+        if requests.contains(&REQUESTS) {
             break;
         }
+        crash.protocols.mine_until_quiet(&keeper, MAX_BLOCKS).await?;
     }
-    // Interest and splits of a sale change a call now and then, which then was not tried ahead.
     ensure!(requests.contains(&REQUESTS) && requests.iter().all(|count| *count >= REQUESTS), "{requests:?}");
+    crash.protocols.mine_until_quiet(&keeper, MAX_BLOCKS).await?;
     crash.protocols.note_liquidations(&mut crash.tallies).await?;
     crash.ensure_booked(&keeper).await
 }
