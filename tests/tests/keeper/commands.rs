@@ -83,14 +83,27 @@ impl Site {
         .await?
     }
 
-    /// Runs a command that waits for blocks, and mines them until it ends.
+    /// Runs a command that sends a transaction and waits for blocks, which are mined from when the node has the transaction until
+    /// the command ends.
     async fn command_while_mining(&self, arguments: &[&str]) -> eyre::Result<Said> {
+        let provider = self.fixture.provider();
+        // A node that mines by itself has mined what it took.
+        let seen = async || {
+            let pool: Value = provider.raw_request("txpool_content".into(), ()).await?;
+            eyre::Ok((pool, provider.get_block_number().await?))
+        };
+        let before = seen().await?;
         let mut command = pin!(self.command(arguments));
+        let mut is_sent = false;
         soon(async {
             loop {
                 match timeout(MINING_INTERVAL, &mut command).await {
                     Ok(said) => return said,
-                    Err(_) => drop(self.fixture.mine().await?),
+                    Err(_) if is_sent || seen().await? != before => {
+                        is_sent = true;
+                        self.fixture.mine().await?;
+                    }
+                    Err(_) => {}
                 }
             }
         })
