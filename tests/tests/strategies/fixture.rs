@@ -159,14 +159,20 @@ impl Fixture {
     /// Mines an intent at a price per gas in wei, and undoes the block. Returns the receipt.
     pub(super) async fn try_at(&self, intent: &Intent, price: u128) -> eyre::Result<TransactionReceipt> {
         let before = self.provider.anvil_snapshot().await?;
+        // A block that the node mines by itself takes its transactions out of the pool when their receipts can be read already, and
+        // with them, by their nonce, those that were sent meanwhile.
+        self.provider.anvil_set_auto_mine(false).await?;
         let request = TransactionRequest::default()
             .with_from(self.keeper)
             .with_to(intent.to)
             .with_gas_limit(intent.gas_limit)
             .with_input(intent.data.clone())
             .with_gas_price(price);
-        let receipt = self.provider.send_transaction(request).await?.get_receipt().await?;
+        let hash = *self.provider.send_transaction(request).await?.tx_hash();
+        self.provider.evm_mine(None).await?;
+        let receipt = self.provider.get_transaction_receipt(hash).await?.wrap_err("it is not mined")?;
         self.provider.anvil_revert(before).await?;
+        self.provider.anvil_set_auto_mine(true).await?;
         Ok(receipt)
     }
 }
