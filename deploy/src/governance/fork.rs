@@ -51,7 +51,9 @@ impl Fork {
             let _ = axum::serve(listener, router).await;
         });
         let block = chain.head().await?.number.to_string();
-        let flags = ["--no-storage-caching", "--block-base-fee-per-gas", "0", "--gas-price", "0"];
+        // Blocks are mined on command: one that Anvil mines by itself takes its transactions out of the pool only after their
+        // receipts can be read, and what was sent meanwhile, after the state was set back, would be lost.
+        let flags = ["--no-mining", "--no-storage-caching", "--block-base-fee-per-gas", "0", "--gas-price", "0"];
         let arguments = [&["--fork-url", &url, "--fork-block-number", &block], &flags[..]].concat();
         let node = Node::start(tools, &arguments).await?;
         let provider = node.impersonating().await?;
@@ -77,7 +79,10 @@ impl Fork {
             return Ok(Err(crate::apply::revert_data(&error)));
         }
         let request = request.gas_limit(GAS_LIMIT).max_fee_per_gas(0).max_priority_fee_per_gas(0);
-        let receipt = self.provider.send_transaction(request).await?.get_receipt().await?;
+        let hash = *self.provider.send_transaction(request).await?.tx_hash();
+        self.provider.evm_mine(None).await?;
+        let receipt = self.provider.get_transaction_receipt(hash).await?;
+        let receipt = receipt.wrap_err_with(|| format!("Anvil did not mine transaction {hash}"))?;
         if receipt.status() { Ok(Ok(receipt)) } else { Ok(Err(Bytes::new())) }
     }
 

@@ -268,8 +268,12 @@ async fn d9_no_call_of_the_manager_changes_what_an_account_has_more_than_a_stran
     let send = async |from: Address, to: Address, data: Vec<u8>| -> eyre::Result<bool> {
         let request = TransactionRequest::default().from(from).to(to).input(Bytes::from(data).into());
         let request = request.gas_limit(gas_limit.replace(gas_limit.get() + 1));
-        Ok(provider.send_transaction(request).await?.get_receipt().await?.status())
+        let hash = *provider.send_transaction(request).await?.tx_hash();
+        provider.evm_mine(None).await?;
+        Ok(provider.get_transaction_receipt(hash).await?.wrap_err("not mined")?.status())
     };
+    // What the node mines by itself is in its pool still when the state may have been set back.
+    provider.anvil_set_auto_mine(false).await?;
     let amount = U256::from(10).pow(U256::from(21));
     for who in [victim, manager, stranger] {
         provider.anvil_set_balance(who, amount).await?;
