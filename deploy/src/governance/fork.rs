@@ -81,7 +81,7 @@ impl Fork {
         let request = request.gas_limit(GAS_LIMIT).max_fee_per_gas(0).max_priority_fee_per_gas(0);
         let hash = *self.provider.send_transaction(request).await?.tx_hash();
         self.provider.evm_mine(None).await?;
-        let receipt = self.provider.get_transaction_receipt(hash).await?;
+        let receipt = self.chain.receipt(hash).await?;
         let receipt = receipt.wrap_err_with(|| format!("Anvil did not mine transaction {hash}"))?;
         if receipt.status() { Ok(Ok(receipt)) } else { Ok(Err(Bytes::new())) }
     }

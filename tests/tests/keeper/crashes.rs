@@ -36,7 +36,7 @@ const BLOCKS_TO_CHECKPOINT: u64 = 70;
 /// Falls of prices by which accounts come near the line one by one, in basis points of the first ones: less than keeps any out of
 /// the keeper's reach before it is liquidatable.
 const STEP_BPS: u64 = 40;
-/// Blocks without one before each of them.
+/// Blocks in which prices stay before each fall: what the next block's request tries is planned after a block's decisions.
 const BLOCKS_TO_PLAN: u64 = 2;
 /// Most of these falls.
 const MAX_STEPS: u64 = 60;
@@ -200,7 +200,6 @@ async fn one_request(lender: Lender, seed: u64) -> eyre::Result<()> {
     // Interest and splits of a sale change a call now and then, which then was not tried ahead: another account's shows it.
     let mut requests = Vec::new();
     for step in 1..=MAX_STEPS {
-        // What the next block's request tries is planned after the decisions of a block.
         for _ in 0..BLOCKS_TO_PLAN {
             crash.protocols.mine(&keeper).await?;
         }
@@ -211,13 +210,12 @@ async fn one_request(lender: Lender, seed: u64) -> eyre::Result<()> {
             continue;
         }
         requests.push(proxy.counts().calls_before_sending(head));
+        crash.protocols.mine_until_quiet(&keeper, MAX_BLOCKS).await?;
         if requests.contains(&REQUESTS) {
             break;
         }
-        crash.protocols.mine_until_quiet(&keeper, MAX_BLOCKS).await?;
     }
     ensure!(requests.contains(&REQUESTS) && requests.iter().all(|count| *count >= REQUESTS), "{requests:?}");
-    crash.protocols.mine_until_quiet(&keeper, MAX_BLOCKS).await?;
     crash.protocols.note_liquidations(&mut crash.tallies).await?;
     crash.ensure_booked(&keeper).await
 }

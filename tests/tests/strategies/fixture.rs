@@ -159,8 +159,8 @@ impl Fixture {
     /// Mines an intent at a price per gas in wei, and undoes the block. Returns the receipt.
     pub(super) async fn try_at(&self, intent: &Intent, price: u128) -> eyre::Result<TransactionReceipt> {
         let before = self.provider.anvil_snapshot().await?;
-        // A block that the node mines by itself takes its transactions out of the pool when their receipts can be read already, and
-        // with them, by their nonce, those that were sent meanwhile.
+        // What the node mines by itself leaves its pool after its receipt can be read. The next transaction, sent after the state
+        // was set back and before that, would be given the nonce after it, and be lost.
         self.provider.anvil_set_auto_mine(false).await?;
         let request = TransactionRequest::default()
             .with_from(self.keeper)
